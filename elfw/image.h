@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* ELF header, program headers and notes into a sink. libelf encodes the structures. */
+#ifndef ELFW_IMAGE_H
+#define ELFW_IMAGE_H
+
+#include "layout.h"
+#include "note.h"
+#include "sink.h"
+
+/* Writes everything of the core that is before layout->data_off. `e_flags` is the executable's.
+ * Returns 0 or -errno (the sink holds the details). */
+ELFW_MUST_CHECK int elfw_image_write_head(struct elfw_sink *sink, const struct elfw_abi *abi,
+					  uint32_t e_flags, const struct elfw_layout *layout,
+					  const struct elfw_segment *segments, size_t n_segments,
+					  const struct elfw_notes *notes);
+
+/* Writes what comes after the contents (the section header of PN_XNUM, where there is one) and
+ * gives the output its final length. */
+ELFW_MUST_CHECK int elfw_image_write_tail(struct elfw_sink *sink, const struct elfw_abi *abi,
+					  const struct elfw_layout *layout);
+
+/*
+ * Replaces the program headers after the contents were written, because some of them could not be
+ * read: `segments` (with their offsets, no longer in the layout's count) must cover only what was.
+ * The new table goes to the end of the file and the ELF header points to it; the layout is updated.
+ * Only for sinks that can seek; called before elfw_image_write_tail(). Returns 0, -ESPIPE, -errno.
+ */
+ELFW_MUST_CHECK int elfw_image_rewrite_segments(struct elfw_sink *sink, const struct elfw_abi *abi,
+						uint32_t e_flags, struct elfw_layout *layout,
+						const struct elfw_segment *segments,
+						size_t n_segments);
+
+#endif

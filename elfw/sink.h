@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Where a core goes. A sink is a vtable behind a small wrapper; every byte goes through
+ * elfw_sink_write(), which counts and keeps the first error.
+ */
+#ifndef ELFW_SINK_H
+#define ELFW_SINK_H
+
+#include "elfw.h"
+
+struct elfw_sink;
+
+enum elfw_sink_flags {
+	ELFW_SINK_REPLACE = 1 << 0, /* an existing regular file or symbolic link is replaced */
+	ELFW_SINK_FSYNC = 1 << 1,   /* on stable storage before it appears under its name */
+};
+
+/*
+ * A file that appears whole under `path` when it is committed, or not at all: written to an
+ * unnamed file of the same directory (O_TMPFILE; a random dot-name where the file system has none),
+ * mode 0600. The last component of `path` is never followed if it is a symbolic link. Devices and
+ * FIFOs that exist are opened and written in order, as they are.
+ *
+ * Returns 0 or: -EEXIST something is there and ELFW_SINK_REPLACE is not set; -EISDIR; -ENOTDIR,
+ * -ENOENT, -EACCES, -EROFS, ... of the directory; -ELOOP a symbolic link without REPLACE;
+ * -ENOTSUP a block device or socket.
+ */
+ELFW_MUST_CHECK int elfw_sink_open_file(const char *path, unsigned int flags,
+					struct elfw_sink **ret_sink);
+
+/*
+ * A descriptor of the caller's, which stays the caller's and is not closed: as it is, from its
+ * current position. A regular file without O_APPEND is written sparsely, and its position is left
+ * after the core; anything else in order. Returns 0, -EBADF (not open, not for writing) or -errno.
+ */
+ELFW_MUST_CHECK int elfw_sink_open_fd(int fd, struct elfw_sink **ret_sink);
+
+/* True if writes may come in any order, and from several threads at once (ranges not overlapping). */
+bool elfw_sink_can_seek(const struct elfw_sink *sink);
+
+/* The bytes that the file system would take; UINT64_MAX where there is no such bound (a pipe).
+ * RLIMIT_FSIZE counts. Returns 0 or -errno. */
+ELFW_MUST_CHECK int elfw_sink_space(const struct elfw_sink *sink, uint64_t *ret_bytes);
+
+/*
+ * Writes `len` bytes at `off` of the core. What lies between is zero: a hole where the output can
+ * have one, zeros elsewhere; zero pages in `data` become holes too. A sink that cannot seek takes
+ * only ascending offsets (-ESPIPE). Goes on after short writes; returns -EINTR as soon as a signal
+ * interrupts, so that the caller can look at its abort flag and call again with what is left
+ * (*ret_done tells how much was written, may be NULL when the caller never continues).
+ * After another error every call returns that error.
+ */
+ELFW_MUST_CHECK int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data,
+				    size_t len, size_t *ret_done);
+
+/* Gives the output its final length (trailing holes included). */
+ELFW_MUST_CHECK int elfw_sink_finish(struct elfw_sink *sink, uint64_t size);
+
+/* Makes the file appear under its name. -EEXIST if something appeared there meanwhile. */
+ELFW_MUST_CHECK int elfw_sink_commit(struct elfw_sink *sink);
+
+/* The first error's system call, a static string such as "write"; NULL: none. */
+const char *elfw_sink_failed_call(const struct elfw_sink *sink);
+
+/* A descriptor through which what was written can be read again (for elfw_check_fd), or -1. */
+int elfw_sink_fd(const struct elfw_sink *sink);
+
+/* Blocks that the file takes on disk, in bytes; what was written where the output has no blocks. */
+uint64_t elfw_sink_disk_bytes(const struct elfw_sink *sink);
+
+/* Releases it. What was not committed leaves nothing behind: the file is gone, a caller's regular
+ * file is cut back to where it began. Accepts NULL, keeps errno. */
+void elfw_sink_close(struct elfw_sink *sink);
+
+#endif
