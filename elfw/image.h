@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ELF header, program headers and notes into a sink. libelf encodes the structures. */
+/*
+ * ELF header, program headers and notes into a sink. libelf encodes the structures.
+ *
+ * -EINTR from any of these (a signal interrupted the write to a pipe) means that the core is to be
+ * given up: they cannot be resumed. Signals that do not mean that have SA_RESTART or no handler.
+ */
 #ifndef ELFW_IMAGE_H
 #define ELFW_IMAGE_H
 

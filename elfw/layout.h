@@ -10,8 +10,8 @@ struct elfw_segment {
 	uint64_t vaddr;
 	uint64_t memsz;
 	uint64_t filesz; /* at most memsz; what is beyond it reads as the reader's rules say */
-	uint64_t off;    /* out: p_offset, page-aligned */
-	uint32_t flags;  /* PF_R, PF_W, PF_X */
+	uint64_t off;	 /* out: p_offset, page-aligned */
+	uint32_t flags;	 /* PF_R, PF_W, PF_X */
 };
 
 /*
@@ -35,10 +35,18 @@ struct elfw_layout {
 	uint64_t page_size;
 };
 
-/* Fills `ret_layout` and the `off` of each segment. Returns 0, -EOVERFLOW where an offset does not
- * fit the class, or -EINVAL for a page size that is no power of two or a filesz over its memsz. */
+/* Fills `ret_layout` and the `off` of each segment. Returns 0, -EOVERFLOW where an offset or
+ * address does not fit the class, or -EINVAL for a page size that is no power of two, a filesz over
+ * its memsz or a vaddr that is not page-aligned. */
 ELFW_MUST_CHECK int elfw_layout_compute(const struct elfw_abi *abi, uint64_t note_len,
 					struct elfw_segment *segments, size_t n_segments,
 					uint64_t page_size, struct elfw_layout *ret_layout);
+
+/*
+ * Moves the table of the program headers, now of `n_segments` and PT_NOTE, behind the contents;
+ * what the old one took stays unused. Returns 0 or -EOVERFLOW, the layout then as before.
+ */
+ELFW_MUST_CHECK int elfw_layout_move_phdrs(const struct elfw_abi *abi, size_t n_segments,
+					   struct elfw_layout *layout);
 
 #endif

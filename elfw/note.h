@@ -29,6 +29,11 @@ ELFW_MUST_CHECK int elfw_notes_reserve(struct elfw_notes *notes, size_t more);
 ELFW_MUST_CHECK int elfw_notes_add(struct elfw_notes *notes, const char *owner, uint32_t type,
 				   const void *desc, size_t len);
 
+/* The same with a desc of `len` zeros, to be filled through *ret_desc, which is valid until the
+ * next note is added. */
+ELFW_MUST_CHECK int elfw_notes_add_blank(struct elfw_notes *notes, const char *owner, uint32_t type,
+					 size_t len, void **ret_desc);
+
 void elfw_notes_free(struct elfw_notes *notes);
 
 /* A time as the kernel's notes have it. */
@@ -57,7 +62,7 @@ struct elfw_prpsinfo {
 	uint64_t flag;
 	uint32_t uid, gid; /* truncated as the kernel does where the ABI has 16-bit ids */
 	pid_t pid, ppid, pgrp, sid;
-	char fname[16];  /* not terminated when full */
+	char fname[16];	 /* not terminated when full */
 	char psargs[80]; /* terminated; NULs between arguments are spaces */
 };
 
@@ -76,10 +81,12 @@ ELFW_MUST_CHECK int elfw_notes_add_prpsinfo(struct elfw_notes *notes,
 					    const struct elfw_prpsinfo *p);
 
 /* NT_SIGINFO. `info` is the 128 bytes of the host's siginfo_t; for an ABI of another class it is
- * converted to the layout of the kernel's compat_siginfo. */
+ * converted to the layout of the kernel's compat_siginfo. -EOPNOTSUPP where the host cannot have
+ * such a process: the ABI is wider than the host, or of the same class and the other byte order. */
 ELFW_MUST_CHECK int elfw_notes_add_siginfo(struct elfw_notes *notes, const void *info);
 
-/* NT_FILE. Nothing is added, and 0 returned, when there is no mapping. */
+/* NT_FILE, in the order of `maps` (ascending). Nothing is added, and 0 returned, when there is no
+ * mapping. -EOVERFLOW for an address that the class cannot hold. */
 ELFW_MUST_CHECK int elfw_notes_add_files(struct elfw_notes *notes,
 					 const struct elfw_file_mapping *maps, size_t n_maps,
 					 uint64_t page_size);

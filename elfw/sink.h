@@ -30,12 +30,14 @@ ELFW_MUST_CHECK int elfw_sink_open_file(const char *path, unsigned int flags,
 
 /*
  * A descriptor of the caller's, which stays the caller's and is not closed: as it is, from its
- * current position. A regular file without O_APPEND is written sparsely, and its position is left
- * after the core; anything else in order. Returns 0, -EBADF (not open, not for writing) or -errno.
+ * current position. A regular file without O_APPEND is written sparsely; what it held from its
+ * position on is dropped when the first byte is written (not before), and its position is left
+ * after the core. Anything else in order. Returns 0, -EBADF (not open, not for writing) or -errno.
  */
 ELFW_MUST_CHECK int elfw_sink_open_fd(int fd, struct elfw_sink **ret_sink);
 
-/* True if writes may come in any order, and from several threads at once (ranges not overlapping). */
+/* True if writes may come in any order, and from several threads at once (ranges not overlapping).
+ */
 bool elfw_sink_can_seek(const struct elfw_sink *sink);
 
 /* The bytes that the file system would take; UINT64_MAX where there is no such bound (a pipe).
@@ -48,12 +50,13 @@ ELFW_MUST_CHECK int elfw_sink_space(const struct elfw_sink *sink, uint64_t *ret_
  * only ascending offsets (-ESPIPE). Goes on after short writes; returns -EINTR as soon as a signal
  * interrupts, so that the caller can look at its abort flag and call again with what is left
  * (*ret_done tells how much was written, may be NULL when the caller never continues).
- * After another error every call returns that error.
+ * After another error every call returns that error. A range that was written before is not to be
+ * overwritten with zeros: a zero page is skipped.
  */
 ELFW_MUST_CHECK int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data,
 				    size_t len, size_t *ret_done);
 
-/* Gives the output its final length (trailing holes included). */
+/* Gives the output its final length (trailing holes included). May be called again after -EINTR. */
 ELFW_MUST_CHECK int elfw_sink_finish(struct elfw_sink *sink, uint64_t size);
 
 /* Makes the file appear under its name. -EEXIST if something appeared there meanwhile. */
