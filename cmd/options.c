@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The command line: argp tables that fill struct options. Opens nothing, attaches nothing. The
+ * tables are the only list of the options; completions and manual are checked against --help.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "options.h"
+#include "outname.h"
+#include "text.h"
+
+#define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
+
+#define PID_LIMIT	  4194304 /* PID_MAX_LIMIT of include/linux/threads.h on 64-bit kernels */
+#define TIMEOUT_MAX_S	  86400.0
+#define TIMEOUT_DEFAULT_S 5
+#define NS_PER_SECOND	  1000000000ULL
+#define PROBLEM_SIZE	  512
+#define SHOWN_SIZE	  200 /* of a word of the command line in a message */
+
+enum {
+	KEY_MINIMAL = 0x100,
+	KEY_FORCE,
+	KEY_TIMEOUT,
+	KEY_VERIFY,
+	KEY_FSYNC,
+	KEY_JSON,
+	KEY_PROGRESS,
+};
+
+static const struct argp_option option_table[] = {
+	{NULL, 0, NULL, 0, "Which process:", 1},
+	{"pid", 'p', "PID", 0, "Dump this process; may be given several times", 1},
+
+	{NULL, 0, NULL, 0, "What to dump:", 2},
+	{"minimal", KEY_MINIMAL, NULL, 0, "Registers and notes of every thread, no memory", 2},
+	{"all", 'a', NULL, 0, "Every readable mapping, whatever the filter and MADV_DONTDUMP say",
+	 2},
+	{"filter", 'f', "LIST|0xBITS", 0,
+	 "Use this instead of the process's own coredump_filter: names separated by commas; +NAME "
+	 "and -NAME change the process's own. Names: anon-private, anon-shared, file-private, "
+	 "file-shared, elf-headers, hugetlb-private, hugetlb-shared, dax-private, dax-shared",
+	 2},
+	{"dry-run", 'n', NULL, 0, "Show what would be dumped; attach and write nothing", 2},
+
+	{NULL, 0, NULL, 0, "Where to:", 3},
+	{"output", 'o', "FILE", 0,
+	 "Write to FILE instead of core.PID; '-' is standard output. Replaced in it: %p (PID), %P "
+	 "(PID as seen from here), %e (name), %E (path), %t (time), %h (host), %u, %g (user, "
+	 "group), %i, %I (thread), %%",
+	 3},
+	{"force", KEY_FORCE, NULL, 0,
+	 "Replace an existing file, and try although the space may not suffice", 3},
+	{"fsync", KEY_FSYNC, NULL, 0, "Wait until the core is on stable storage", 3},
+	{"verify", KEY_VERIFY, NULL, 0, "Read the finished core again and check it", 3},
+
+	{NULL, 0, NULL, 0, "How:", 4},
+	{"timeout", KEY_TIMEOUT, "SEC", 0, "How long a thread may take to stop (default 5)", 4},
+	{"quiet", 'q', NULL, 0, "Print errors and losses only", 4},
+	{"verbose", 'v', NULL, 0, "Print more figures, and every loss", 4},
+	{"json", KEY_JSON, NULL, 0, "Print one JSON object for each process", 4},
+	{"progress", KEY_PROGRESS, "WHEN", 0,
+	 "Show progress: auto (on a terminal, after half a second), always, never", 4},
+
+	{NULL, 0, NULL, 0, "Information:", -1},
+	{0},
+};
+
+static const char doc[] =
+	"Write a core of a running process and leave the process as it was."
+	"\vExit status: 0 the core is complete; 1 it was written, with losses, which are listed; "
+	"2 nothing was written; 64 wrong usage. With several processes, the worst of them.\n\n"
+	"Examples:\n"
+	"  livecore 1234                    write core.1234\n"
+	"  livecore -p 1234 -o - | zstd >f  write to a pipe\n"
+	"  livecore -n 1234                 what would be dumped?";
+
+static void print_version(FILE *stream, struct argp_state *state)
+{
+	(void)state;
+	fprintf(stream,
+		"livecore %s\n"
+		"License GPLv3+: GNU GPL version 3 or later <https://gnu.org/licenses/gpl.html>.\n"
+		"This is free software; there is no warranty, to the extent permitted by law.\n",
+		lc_version());
+}
+
+/* argp's own interface wants this one to be global. */
+void (*argp_program_version_hook)(FILE *, struct argp_state *) = print_version;
+
+/* ---- values ------------------------------------------------------------------------------ */
+
+int options_parse_pid(const char *text, pid_t *ret_pid, char *ret_problem, size_t size)
+{
+	char shown[SHOWN_SIZE];
+	bool negative = *text == '-';
+	const char *digits = text + negative;
+	size_t n_digits = strspn(digits, "0123456789");
+	long value;
+
+	text_escape(text, shown, sizeof(shown));
+	if (!n_digits || digits[n_digits]) {
+		snprintf(ret_problem, size, "'%s' is not a process ID: not a number", shown);
+		return -EINVAL;
+	}
+	if (negative) {
+		snprintf(ret_problem, size, "'%s' is not a process ID: it is negative", shown);
+		return -EINVAL;
+	}
+	errno = 0;
+	value = strtol(digits, NULL, 10);
+	if (errno || value < 1 || value > PID_LIMIT) {
+		snprintf(ret_problem, size, "process ID %s is out of range: they go from 1 to %d",
+			 shown, PID_LIMIT);
+		return -EINVAL;
+	}
+	*ret_pid = (pid_t)value;
+	return 0;
+}
+
+int options_parse_timeout(const char *text, uint64_t *ret_ns, char *ret_problem, size_t size)
+{
+	char shown[SHOWN_SIZE];
+	char *end;
+	double seconds;
+
+	text_escape(text, shown, sizeof(shown));
+	/* strtod() would take "inf", "nan" and "0x1p3" as well. */
+	seconds = strtod(text, &end);
+	if (!*text || *end || strspn(text, "0123456789.") != strlen(text)) {
+		snprintf(ret_problem, size, "time-out '%s' is not a number of seconds", shown);
+		return -EINVAL;
+	}
+	if (seconds > TIMEOUT_MAX_S || seconds * (double)NS_PER_SECOND < 1.0) {
+		snprintf(ret_problem, size,
+			 "time-out '%s' is out of range: more than 0, at most %.0f seconds", shown,
+			 TIMEOUT_MAX_S);
+		return -EINVAL;
+	}
+	*ret_ns = (uint64_t)(seconds * (double)NS_PER_SECOND);
+	return 0;
+}
+
+int options_add_pid(struct options *options, pid_t pid)
+{
+	pid_t *pids = reallocarray(options->pids, options->n_pids + 1, sizeof(*pids));
+
+	if (!pids)
+		return -ENOMEM;
+	pids[options->n_pids++] = pid;
+	options->pids = pids;
+	return 0;
+}
+
+/* ---- one setter for each option ---------------------------------------------------------- */
+
+/* argp_error() prints the message with the advice to see --help, and exits with status 64. */
+
+static void set_pid(struct options *options, char *arg, struct argp_state *state)
+{
+	char problem[PROBLEM_SIZE];
+	pid_t pid;
+
+	if (options_parse_pid(arg, &pid, problem, sizeof(problem)) < 0)
+		argp_error(state, "%s", problem);
+	else if (options_add_pid(options, pid) < 0)
+		argp_failure(state, STATUS_NOTHING, ENOMEM, "process IDs");
+}
+
+static void set_output(struct options *options, char *arg, struct argp_state *state)
+{
+	char bad[3], shown[TEXT_FIGURE_SIZE];
+
+	if (!*arg)
+		argp_error(state, "the name of the output is empty");
+	else if (outname_check(arg, bad) == 0)
+		options->output = arg;
+	else if (!bad[1])
+		argp_error(state, "the name of the output ends in '%%'; write '%%%%' for one");
+	else
+		argp_error(state, "unknown '%s' in the name of the output; known are %s",
+			   text_escape(bad, shown, sizeof(shown)),
+			   "%p %P %e %E %t %h %u %g %i %I %%");
+}
+
+static void set_filter(struct options *options, char *arg, struct argp_state *state)
+{
+	struct lc_err err = {0};
+	char text[PROBLEM_SIZE], hint[PROBLEM_SIZE];
+
+	options->has_filter = true;
+	if (lc_filter_parse(arg, &options->filter, &err) == 0)
+		return;
+	argp_error(state, "%s%s%s", text_escape(err.text, text, sizeof(text)),
+		   err.hint[0] ? "; " : "", text_escape(err.hint, hint, sizeof(hint)));
+}
+
+static void set_timeout(struct options *options, char *arg, struct argp_state *state)
+{
+	char problem[PROBLEM_SIZE];
+
+	if (options_parse_timeout(arg, &options->timeout_ns, problem, sizeof(problem)) < 0)
+		argp_error(state, "%s", problem);
+}
+
+static void set_progress(struct options *options, char *arg, struct argp_state *state)
+{
+	static const char *const words[] = {
+		[PROGRESS_AUTO] = "auto",
+		[PROGRESS_ALWAYS] = "always",
+		[PROGRESS_NEVER] = "never",
+	};
+	char shown[SHOWN_SIZE];
+
+	for (size_t i = 0; i < N_ELEMENTS(words); i++) {
+		if (!strcmp(arg, words[i])) {
+			options->progress = (enum progress_mode)i;
+			return;
+		}
+	}
+	argp_error(state, "--progress is auto, always or never, not '%s'",
+		   text_escape(arg, shown, sizeof(shown)));
+}
+
+static void set_json(struct options *options, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	options->json = true;
+	if (!json_is_available())
+		argp_error(state, "--json is missing: livecore was built without json-c");
+}
+
+static void set_force(struct options *options, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	(void)state;
+	options->replace = true;
+	options->ignore_space = true;
+}
+
+/* An option either is a flag or has a setter. */
+static const struct action {
+	int key;
+	size_t flag; /* offset of a bool in struct options */
+	void (*set)(struct options *options, char *arg, struct argp_state *state);
+} actions[] = {
+	{'p', .set = set_pid},
+	{ARGP_KEY_ARG, .set = set_pid},
+	{'o', .set = set_output},
+	{'f', .set = set_filter},
+	{'a', .flag = offsetof(struct options, all)},
+	{'n', .flag = offsetof(struct options, dry_run)},
+	{'q', .flag = offsetof(struct options, quiet)},
+	{'v', .flag = offsetof(struct options, verbose)},
+	{KEY_MINIMAL, .flag = offsetof(struct options, minimal)},
+	{KEY_VERIFY, .flag = offsetof(struct options, verify)},
+	{KEY_FSYNC, .flag = offsetof(struct options, fsync)},
+	{KEY_FORCE, .set = set_force},
+	{KEY_TIMEOUT, .set = set_timeout},
+	{KEY_JSON, .set = set_json},
+	{KEY_PROGRESS, .set = set_progress},
+};
+
+/* ---- the whole --------------------------------------------------------------------------- */
+
+static void check_conflicts(const struct options *options, struct argp_state *state)
+{
+	const struct {
+		bool both;
+		const char *a, *b;
+	} conflicts[] = {
+		{options->minimal && options->all, "--minimal", "--all"},
+		{options->minimal && options->has_filter, "--minimal", "--filter"},
+		{options->all && options->has_filter, "--all", "--filter"},
+		{options->quiet && options->verbose, "--quiet", "--verbose"},
+		{options->quiet && options->progress == PROGRESS_ALWAYS, "--quiet",
+		 "--progress=always"},
+		{options->quiet && options->dry_run, "--quiet", "--dry-run"},
+		{options->verify && options->dry_run, "--verify", "--dry-run"},
+		{options->fsync && options->dry_run, "--fsync", "--dry-run"},
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(conflicts); i++) {
+		if (conflicts[i].both)
+			argp_error(state, "%s and %s exclude each other", conflicts[i].a,
+				   conflicts[i].b);
+	}
+}
+
+static void check_descriptor(const struct options *options, struct argp_state *state)
+{
+	int fd;
+
+	if (!options->output || !outname_is_descriptor(options->output, &fd))
+		return;
+	if (fd == 0)
+		argp_error(state, "standard input is no output");
+	if (fd == 2)
+		argp_error(state, "the core cannot go to standard error: messages do");
+	if (options->n_pids > 1)
+		argp_error(state, "the cores of several processes need a file each, not a stream");
+	if (options->fsync)
+		argp_error(state, "--fsync needs a file that livecore names itself");
+}
+
+static void finish(struct options *options, struct argp_state *state)
+{
+	if (!options->n_pids)
+		argp_error(state, "which process? Give its ID: livecore [OPTION...] PID");
+	check_conflicts(options, state);
+	check_descriptor(options, state);
+	/* The default is told apart by the PID that was given, which is unique here; %p, as the
+	 * process sees itself, is 1 in many containers at once. */
+	if (!options->output)
+		options->output = "core.%P";
+	options->append_pid = options->n_pids > 1 && !outname_has_pid(options->output);
+}
+
+static error_t parse_one(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	if (key == ARGP_KEY_END) {
+		finish(options, state);
+		return 0;
+	}
+	for (size_t i = 0; i < N_ELEMENTS(actions); i++) {
+		if (actions[i].key != key)
+			continue;
+		if (actions[i].set)
+			actions[i].set(options, arg, state);
+		else
+			*(bool *)((char *)options + actions[i].flag) = true;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+bool options_is_gcore(const char *argv0)
+{
+	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
+
+	return argv0 && !strcmp(slash ? slash + 1 : argv0, "gcore");
+}
+
+void options_parse(int argc, char **argv, struct options *ret_options)
+{
+	static const struct argp argp = {
+		.options = option_table,
+		.parser = parse_one,
+		.args_doc = "PID...",
+		.doc = doc,
+	};
+
+	*ret_options = (struct options){
+		.filter = LC_FILTER_OWN,
+		.timeout_ns = TIMEOUT_DEFAULT_S * NS_PER_SECOND,
+	};
+	if (options_is_gcore(argv[0])) {
+		options_parse_gcore(argc, argv, ret_options);
+		return;
+	}
+	argp_err_exit_status = STATUS_USAGE;
+	/* Without ARGP_NO_EXIT it does not return on errors. */
+	argp_parse(&argp, argc, argv, 0, NULL, ret_options);
+}
+
+void options_free(struct options *options)
+{
+	free(options->pids);
+	options->pids = NULL;
+	options->n_pids = 0;
+}
