@@ -59,7 +59,8 @@ ELFW_MUST_CHECK int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const 
 /* Gives the output its final length (trailing holes included). May be called again after -EINTR. */
 ELFW_MUST_CHECK int elfw_sink_finish(struct elfw_sink *sink, uint64_t size);
 
-/* Makes the file appear under its name. -EEXIST if something appeared there meanwhile. */
+/* Makes the file appear under its name. -EEXIST if something appeared there meanwhile. With
+ * ELFW_SINK_FSYNC an error of the directory's fsync() is reported although the file is there. */
 ELFW_MUST_CHECK int elfw_sink_commit(struct elfw_sink *sink);
 
 /* The first error's system call, a static string such as "write"; NULL: none. */
