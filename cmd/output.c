@@ -278,8 +278,8 @@ int output_open(const struct options *options, const struct lc_identity *identit
 	if (r < 0)
 		return r;
 	if (options->verify && elfw_sink_fd(output->sink) < 0)
-		return misused(output, err, "leave --verify out, or write to a file",
-			       "%.*s is a stream: what went through it cannot be verified",
+		return misused(output, err, "leave --verify out, or name a file with -o",
+			       "%.*s cannot be read again, so what goes there cannot be verified",
 			       SHOWN_LEN, output_label(output, buf, sizeof(buf)));
 	return 0;
 }
