@@ -37,18 +37,18 @@ enum lc_stage {
 struct lc_err {
 	int code; /* an errno value, positive; 0: no error */
 	enum lc_stage stage;
-	pid_t tid;     /* 0: none in particular */
-	uint64_t addr; /* 0: none in particular */
+	pid_t tid;               /* 0: none in particular */
+	uint64_t addr;           /* 0: none in particular */
 	char text[LC_TEXT_SIZE]; /* what failed and why, one sentence without a full stop */
 	char hint[LC_TEXT_SIZE]; /* what to do about it; may be empty */
 };
 
 enum lc_loss_kind {
-	LC_LOSS_THREAD,   /* a thread that did not stop: its registers are zero */
+	LC_LOSS_THREAD,    /* a thread that did not stop: its registers are zero */
 	LC_LOSS_REGISTERS, /* a register set of a thread that could not be read */
-	LC_LOSS_MEMORY,   /* a range that a core should hold and this one does not */
-	LC_LOSS_INFO,     /* something in the notes of the process or of a thread */
-	LC_LOSS_VERIFY,   /* the core was written and does not pass the check */
+	LC_LOSS_MEMORY,    /* a range that a core should hold and this one does not */
+	LC_LOSS_INFO,      /* something in the notes of the process or of a thread */
+	LC_LOSS_VERIFY,    /* the core was written and does not pass the check */
 };
 
 struct lc_loss {
@@ -137,8 +137,8 @@ struct lc_request {
 	bool ignore_space;   /* go on when the estimate exceeds what the output has */
 	uint64_t timeout_ns; /* how long a thread may take to stop */
 	const volatile sig_atomic_t *abort; /* non-zero: let go, return -EINTR. May be NULL */
-	/* Called every 100 ms from the thread that called lc_dump(), never from the one that holds the
-	 * target, so it may block. May be NULL. */
+	/* Called every 100 ms from the thread that called lc_dump(), never from the one that holds
+	 * the target, so it may block. May be NULL. */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *progress_arg;
 };
@@ -149,7 +149,7 @@ struct lc_result {
 	uint64_t bytes; /* length of the core */
 	size_t n_threads;
 	size_t n_mappings;
-	size_t n_segments; /* PT_LOADs */
+	size_t n_segments;     /* PT_LOADs */
 	uint64_t bytes_read;   /* read out of the target */
 	unsigned int n_passes; /* over /proc/PID/task, until one found no new thread */
 	const char *strategy;  /* "stop" */
