@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Opens and questions the files behind mappings. Runs before and inside the freeze. */
+#include "mapfile.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "err.h"
+
+#ifndef STATX_ATTR_DAX
+#define STATX_ATTR_DAX 0x00200000
+#endif
+
+/* O_PATH follows the link and opens nothing yet. */
+static int find_by_address(const struct lc_mapfile *file, const struct lc_vma *vma)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, vma->start, vma->end);
+	fd = openat(file->target->dirfd, path, O_PATH | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static bool is_the_mapping_s(const struct stat *st, const struct lc_vma *vma)
+{
+	return st->st_ino == vma->inode && major(st->st_dev) == vma->dev_major &&
+	       minor(st->st_dev) == vma->dev_minor;
+}
+
+/* A name is the target's word, in its mount namespace; device and inode are the kernel's. */
+static int find_by_name(const struct lc_mapfile *file, const struct lc_vma *vma)
+{
+	char path[PATH_MAX + 8];
+	struct stat st;
+	int fd;
+
+	if (vma->name[0] != '/' || strlen(vma->name) >= PATH_MAX)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "root%s", vma->name);
+	fd = openat(file->target->dirfd, path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !is_the_mapping_s(&st, vma)) {
+		close(fd);
+		return -ENOENT;
+	}
+	return fd;
+}
+
+/* Opens for reading what an O_PATH descriptor stands for. */
+static int reopen(struct lc_mapfile *file, int path_fd)
+{
+	char path[32];
+	int fd;
+
+	if (fstat(path_fd, &file->st) < 0)
+		return -errno;
+	if (!S_ISREG(file->st.st_mode))
+		return -ENODEV;
+	snprintf(path, sizeof(path), "self/fd/%d", path_fd);
+	fd = openat(file->target->procfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOATIME);
+	if (fd < 0 && errno == EPERM) /* O_NOATIME is for the owner alone */
+		fd = openat(file->target->procfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_file(struct lc_mapfile *file, const struct lc_vma *vma)
+{
+	int path_fd = find_by_address(file, vma);
+	int fd;
+
+	if (path_fd == -EPERM || path_fd == -EACCES || path_fd == -ENOENT)
+		path_fd = find_by_name(file, vma);
+	if (path_fd < 0)
+		return path_fd;
+	fd = reopen(file, path_fd);
+	close(path_fd);
+	return fd;
+}
+
+static bool is_cached(const struct lc_mapfile *file, const struct lc_vma *vma)
+{
+	return (file->fd >= 0 || file->code) && file->inode == vma->inode &&
+	       file->dev_major == vma->dev_major && file->dev_minor == vma->dev_minor;
+}
+
+int lc_mapfile_get(struct lc_mapfile *file, const struct lc_vma *vma)
+{
+	if (!is_cached(file, vma)) {
+		int fd = -ENODEV;
+
+		lc_mapfile_close(file);
+		file->inode = vma->inode;
+		file->dev_major = vma->dev_major;
+		file->dev_minor = vma->dev_minor;
+		if (!(vma->flags & LC_VMA_DEVICE))
+			fd = open_file(file, vma);
+		file->fd = fd < 0 ? -1 : fd;
+		file->code = fd < 0 ? -fd : 0;
+	}
+	return -file->code;
+}
+
+void lc_mapfile_close(struct lc_mapfile *file)
+{
+	lc_close(&file->fd);
+	file->code = 0;
+}
+
+/* A file can be called "x (deleted)". The link count tells; without the right to ask for it, a file
+ * of that name with that inode does. */
+static bool is_deleted(const struct lc_mapfile *file, const struct lc_vma *vma)
+{
+	struct stat st;
+	int fd = find_by_address(file, vma);
+	bool deleted = true;
+
+	if (fd < 0)
+		fd = find_by_name(file, vma);
+	if (fd < 0)
+		return true;
+	if (fstat(fd, &st) == 0)
+		deleted = st.st_nlink == 0;
+	close(fd);
+	return deleted;
+}
+
+static bool is_dax(const struct lc_mapfile *file, const struct lc_vma *vma)
+{
+	struct statx stx;
+	int fd = find_by_address(file, vma);
+	bool dax;
+
+	if (fd < 0)
+		fd = find_by_name(file, vma);
+	if (fd < 0)
+		return false;
+	dax = statx(fd, "", AT_EMPTY_PATH, 0, &stx) == 0 && (stx.stx_attributes & STATX_ATTR_DAX);
+	close(fd);
+	return dax;
+}
+
+static bool name_is_surely_deleted(const char *name)
+{
+	return strcmp(name, "/dev/zero (deleted)") == 0 || strncmp(name, "/memfd:", 7) == 0 ||
+	       strncmp(name, "/SYSV", 5) == 0 || strncmp(name, "[anon_shmem:", 12) == 0;
+}
+
+/* maps does not escape the backslash: the link of the mapping tells what the name really is. It is
+ * never longer than the text that the name was cut from. */
+static void settle_name(const struct lc_mapfile *file, struct lc_vma *vma)
+{
+	char path[64], *name;
+	size_t room = strlen(vma->name);
+
+	for (const char *p = vma->name; *p; p++)
+		room += *p == '\n' ? 3 : 0;
+	snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, vma->start, vma->end);
+	if (lc_procfs_readlink(file->target->dirfd, path, &name) < 0)
+		return;
+	if (strlen(name) <= room)
+		memcpy(vma->name, name, strlen(name) + 1);
+	free(name);
+}
+
+void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas)
+{
+	for (size_t i = 0; i < vmas->n; i++) {
+		struct lc_vma *vma = &vmas->v[i];
+
+		if (!lc_vma_has_file(vma) || (vma->flags & (LC_VMA_IO | LC_VMA_PFNMAP)))
+			continue;
+		if (vma->flags & LC_VMA_ESCAPED)
+			settle_name(file, vma);
+		if ((vma->flags & LC_VMA_DELETED) && !name_is_surely_deleted(vma->name) &&
+		    !is_deleted(file, vma))
+			vma->flags &= ~(uint32_t)LC_VMA_DELETED;
+		if ((vma->flags & LC_VMA_MAYBE_DAX) && is_dax(file, vma))
+			vma->flags |= LC_VMA_DAX;
+	}
+}
+
+int lc_mapfile_next_data(const struct lc_mapfile *file, uint64_t start, uint64_t end,
+			 uint64_t *ret_start, uint64_t *ret_end)
+{
+	uint64_t size = (uint64_t)file->st.st_size;
+	off_t data, hole;
+
+	if (end > size)
+		end = size;
+	if (start >= end)
+		return 0;
+	data = lseek(file->fd, (off_t)start, SEEK_DATA);
+	if (data < 0 && errno == ENXIO)
+		return 0;
+	/* a file system without holes says EINVAL: then all of it is data */
+	hole = data < 0 ? (off_t)end : lseek(file->fd, data, SEEK_HOLE);
+	if (data < 0)
+		data = (off_t)start;
+	if (hole < 0)
+		hole = (off_t)end;
+	if ((uint64_t)data >= end)
+		return 0;
+	*ret_start = (uint64_t)data;
+	*ret_end = (uint64_t)hole < end ? (uint64_t)hole : end;
+	return 1;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The text of /proc, proc(5). Every function takes a directory descriptor, /proc or a directory in
+ * it, so that tests use fixture trees. What the text says is the target's word: names may hold
+ * anything.
+ */
+#ifndef LC_PROCFS_H
+#define LC_PROCFS_H
+
+#include "livecore.h"
+
+/* Text of a file, terminated. Starts zeroed, grows, is used again by the next read. */
+struct lc_text {
+	char *data;
+	size_t len, cap;
+};
+
+void lc_text_free(struct lc_text *text);
+
+/* Reads all of `path` below `dirfd`. Returns 0 or -errno. */
+LC_MUST_CHECK int lc_procfs_read(int dirfd, const char *path, struct lc_text *text);
+
+/* A symbolic link's target, allocated. Returns 0 or -errno. */
+LC_MUST_CHECK int lc_procfs_readlink(int dirfd, const char *path, char **ret_target);
+
+/* The fields of /proc/PID/stat or /proc/PID/task/TID/stat that livecore uses. */
+struct lc_stat {
+	char comm[64];
+	char state;
+	pid_t ppid, pgrp, sid;
+	uint64_t flags;                        /* PF_* */
+	uint64_t utime, stime, cutime, cstime; /* clock ticks */
+	int nice;
+	uint64_t starttime; /* clock ticks after boot */
+};
+
+LC_MUST_CHECK int lc_procfs_parse_stat(const char *text, struct lc_stat *ret_stat);
+LC_MUST_CHECK int lc_procfs_stat(int dirfd, const char *path, struct lc_stat *ret_stat);
+
+/* The fields of /proc/PID/status that livecore uses; what is missing is zero. */
+struct lc_status {
+	pid_t tgid, pid, ppid, tracer;
+	pid_t ns_pid; /* last of NSpid: as the process sees itself */
+	uid_t uid[4]; /* real, effective, saved, file system */
+	gid_t gid[4];
+	unsigned int n_threads;
+	uint64_t sig_queued, sig_limit; /* SigQ */
+	uint64_t sigpnd, shdpnd, sigblk, sigign, sigcgt;
+	uint64_t cap_prm, cap_eff;
+	int seccomp;
+	char state;
+};
+
+void lc_procfs_parse_status(const char *text, struct lc_status *ret_status);
+LC_MUST_CHECK int lc_procfs_status(int dirfd, const char *path, struct lc_status *ret_status);
+
+/* One line of maps, or the first line of an entry of smaps. */
+struct lc_map_line {
+	uint64_t start, end, offset, inode;
+	uint32_t dev_major, dev_minor;
+	char perms[5];
+	char *name;          /* within the line, unescaped in place */
+	bool ambiguous_name; /* held "\012": a newline, or those four characters */
+};
+
+/* Parses `line` (terminated, without its newline) in place. Returns 0 or -EINVAL. */
+LC_MUST_CHECK int lc_procfs_parse_map_line(char *line, struct lc_map_line *ret_map);
+
+/* The value of VmFlags of smaps, "rd wr mr mw me ac", to LC_VMA_* of vma.h. */
+uint32_t lc_procfs_parse_vm_flags(const char *text);
+
+/* "/proc/PID/coredump_filter" and the like: one number in hexadecimal. */
+LC_MUST_CHECK int lc_procfs_hex(int dirfd, const char *path, uint64_t *ret_value);
+
+/* Calls `visit` for each numeric name in a directory such as /proc/PID/task, in the order of the
+ * kernel (the leader first), until it returns non-zero. Returns that, 0 or -errno. */
+LC_MUST_CHECK int lc_procfs_each_pid(int dirfd, const char *path,
+				     int (*visit)(void *arg, pid_t pid), void *arg);
+
+#endif

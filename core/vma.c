@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * /proc/PID/maps as a sorted array, with the flags that only smaps has. maps is read inside the
+ * freeze, smaps before it and matched; only if a mapping is not as it was then is smaps read
+ * inside.
+ */
+#include "vma.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "procfs.h"
+
+/* ---- smaps -------------------------------------------------------------------------------- */
+
+static int hints_add(struct lc_vma_hints *hints, const struct lc_map_line *map)
+{
+	int r = lc_grow((void **)&hints->v, &hints->cap, hints->n, sizeof(*hints->v));
+
+	if (r < 0)
+		return r;
+	hints->v[hints->n++] = (struct lc_vma_hint){.start = map->start, .end = map->end};
+	return 0;
+}
+
+static int hints_line(struct lc_vma_hints *hints, char *line)
+{
+	struct lc_map_line map;
+
+	/* a mapping's line starts with a lower-case hexadecimal digit, a field's with a capital */
+	if (*line < 'A' || *line > 'Z') {
+		if (lc_procfs_parse_map_line(line, &map) < 0)
+			return 0;
+		return hints_add(hints, &map);
+	}
+	if (hints->n && strncmp(line, "VmFlags:", 8) == 0)
+		hints->v[hints->n - 1].flags = lc_procfs_parse_vm_flags(line + 8);
+	return 0;
+}
+
+/* Takes the whole lines out of the buffer and moves the rest to its start. */
+static int hints_take_lines(struct lc_vma_hints *hints, char *buf, size_t *len)
+{
+	char *line = buf, *end;
+
+	while ((end = memchr(line, '\n', *len - (size_t)(line - buf)))) {
+		int r;
+
+		*end = '\0';
+		r = hints_line(hints, line);
+		if (r < 0)
+			return r;
+		line = end + 1;
+	}
+	*len -= (size_t)(line - buf);
+	memmove(buf, line, *len);
+	return 0;
+}
+
+/* 70,000 mappings make 60 MB of smaps: it is read through one small buffer. */
+static int hints_read_fd(int fd, struct lc_vma_hints *hints)
+{
+	char buf[16384];
+	size_t len = 0;
+
+	for (;;) {
+		ssize_t n;
+		int r;
+
+		if (len == sizeof(buf)) /* no line of the kernel's is as long */
+			len = 0;
+		n = read(fd, buf + len, sizeof(buf) - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		len += (size_t)n;
+		r = hints_take_lines(hints, buf, &len);
+		if (r < 0)
+			return r;
+	}
+}
+
+int lc_vma_hints_read(int taskfd, struct lc_vma_hints *ret_hints)
+{
+	struct lc_vma_hints hints = {0};
+	int fd = openat(taskfd, "smaps", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = hints_read_fd(fd, &hints);
+	close(fd);
+	if (r < 0) {
+		lc_vma_hints_free(&hints);
+		return r;
+	}
+	*ret_hints = hints;
+	return 0;
+}
+
+void lc_vma_hints_free(struct lc_vma_hints *hints)
+{
+	free(hints->v);
+	*hints = (struct lc_vma_hints){0};
+}
+
+/* ---- maps --------------------------------------------------------------------------------- */
+
+static uint8_t prot_of(const char *perms)
+{
+	return (uint8_t)((perms[0] == 'r' ? PF_R : 0) | (perms[1] == 'w' ? PF_W : 0) |
+			 (perms[2] == 'x' ? PF_X : 0));
+}
+
+static bool ends_with(const char *text, const char *tail)
+{
+	size_t a = strlen(text), b = strlen(tail);
+
+	return a >= b && strcmp(text + a - b, tail) == 0;
+}
+
+/* What the name and the numbers of a line tell by themselves. */
+static uint32_t flags_of_line(const struct lc_vma *vma)
+{
+	uint32_t flags = 0;
+
+	if (!lc_vma_has_file(vma)) {
+		/* special mappings (arch_vma_name(), vm_ops->name); heap, stack and named anonymous
+		 * memory are ordinary */
+		if (vma->name[0] == '[' && strcmp(vma->name, "[heap]") != 0 &&
+		    strncmp(vma->name, "[stack", 6) != 0 && strncmp(vma->name, "[anon:", 6) != 0)
+			flags |= LC_VMA_SPECIAL;
+		return flags;
+	}
+	if (vma->perms[3] == 's')
+		flags |= LC_VMA_SHARED; /* until VmFlags says better */
+	if (ends_with(vma->name, " (deleted)") || strncmp(vma->name, "[anon_shmem:", 12) == 0)
+		flags |= LC_VMA_DELETED;
+	if (strncmp(vma->name, "/secretmem", 10) == 0)
+		flags |= LC_VMA_SECRET;
+	if (strncmp(vma->name, "/dev/", 5) == 0 && strncmp(vma->name, "/dev/shm/", 9) != 0 &&
+	    strncmp(vma->name, "/dev/zero", 9) != 0 && strncmp(vma->name, "/dev/hugepages/", 15))
+		flags |= LC_VMA_DEVICE;
+	return flags;
+}
+
+static int add_vma(struct lc_vmas *vmas, const struct lc_map_line *map)
+{
+	struct lc_vma *vma;
+	int r = lc_grow((void **)&vmas->v, &vmas->cap, vmas->n, sizeof(*vmas->v));
+
+	if (r < 0)
+		return r;
+	vma = &vmas->v[vmas->n++];
+	*vma = (struct lc_vma){
+		.start = map->start,
+		.end = map->end,
+		.offset = map->offset,
+		.inode = map->inode,
+		.dev_major = map->dev_major,
+		.dev_minor = map->dev_minor,
+		.prot = prot_of(map->perms),
+		.name = map->name,
+	};
+	memcpy(vma->perms, map->perms, sizeof(vma->perms));
+	vma->flags = flags_of_line(vma) | (map->ambiguous_name ? LC_VMA_ESCAPED : 0);
+	return 0;
+}
+
+int lc_vmas_parse(char *text, size_t len, struct lc_vmas *ret_vmas)
+{
+	struct lc_vmas vmas = {.text = text, .text_len = len, .text_cap = len};
+	char *line = text, *stop = text + len;
+
+	while (line < stop) {
+		char *end = memchr(line, '\n', (size_t)(stop - line));
+		struct lc_map_line map;
+		int r;
+
+		if (!end)
+			break; /* a line that is cut tells nothing */
+		*end = '\0';
+		r = lc_procfs_parse_map_line(line, &map);
+		if (r == 0 && vmas.n && map.start < vmas.v[vmas.n - 1].end)
+			r = -EINVAL;
+		if (r == 0)
+			r = add_vma(&vmas, &map);
+		if (r < 0) {
+			lc_vmas_free(&vmas);
+			return r;
+		}
+		line = end + 1;
+	}
+	*ret_vmas = vmas;
+	return 0;
+}
+
+/* Both are sorted. False if a mapping has no hint: the caller needs newer ones. */
+static bool merge_hints(struct lc_vmas *vmas, const struct lc_vma_hints *hints)
+{
+	size_t h = 0;
+
+	for (size_t i = 0; i < vmas->n; i++) {
+		struct lc_vma *vma = &vmas->v[i];
+		const struct lc_vma_hint *hint;
+
+		while (h < hints->n && hints->v[h].start < vma->start)
+			h++;
+		hint = h < hints->n ? &hints->v[h] : NULL;
+		if (!hint || hint->start != vma->start || hint->end != vma->end) {
+			/* smaps leaves the vsyscall page out on some kernels */
+			if (vma->flags & LC_VMA_SPECIAL)
+				continue;
+			return false;
+		}
+		vma->flags &= ~(uint32_t)LC_VMA_SHARED;
+		vma->flags |= hint->flags;
+	}
+	return true;
+}
+
+int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, struct lc_vmas *ret_vmas)
+{
+	struct lc_vma_hints newer = {0};
+	struct lc_text text = {0};
+	int r;
+
+	r = lc_procfs_read(taskfd, "maps", &text);
+	if (r == 0)
+		r = lc_vmas_parse(text.data, text.len, ret_vmas);
+	else
+		lc_text_free(&text);
+	if (r < 0)
+		return r;
+	if (merge_hints(ret_vmas, hints))
+		return 0;
+	r = lc_vma_hints_read(taskfd, &newer);
+	if (r == 0)
+		merge_hints(ret_vmas, &newer);
+	else if (r == -ENOENT)
+		r = 0; /* CONFIG_PROC_PAGE_MONITOR is off: the flags of the lines must do */
+	if (r < 0)
+		lc_vmas_free(ret_vmas);
+	lc_vma_hints_free(&newer);
+	return r;
+}
+
+void lc_vmas_free(struct lc_vmas *vmas)
+{
+	free(vmas->v);
+	free(vmas->text);
+	*vmas = (struct lc_vmas){0};
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The mappings of a target: /proc/PID/maps with the flags of smaps, as a sorted array. */
+#ifndef LC_VMA_H
+#define LC_VMA_H
+
+#include "livecore.h"
+
+/* VmFlags of smaps (proc(5)) that decide whether and how a mapping is read. */
+enum lc_vma_flag {
+	LC_VMA_SHARED = 1 << 0,    /* sh: VM_SHARED; the 's' of maps is VM_MAYSHARE */
+	LC_VMA_DONTDUMP = 1 << 1,  /* dd */
+	LC_VMA_IO = 1 << 2,        /* io */
+	LC_VMA_PFNMAP = 1 << 3,    /* pf */
+	LC_VMA_HUGETLB = 1 << 4,   /* ht */
+	LC_VMA_UFFD = 1 << 5,      /* um, ui: missing pages are what a handler makes of them */
+	LC_VMA_MAYBE_DAX = 1 << 6, /* mm, hg on a file: DAX mappings have one of them */
+	LC_VMA_DAX = 1 << 7,       /* statx() of the file says so */
+	LC_VMA_DELETED = 1 << 8,   /* the file has no name any more */
+	LC_VMA_SPECIAL = 1 << 9,   /* the kernel's own: [vdso], [vvar], ...: always_dump_vma() */
+	LC_VMA_SECRET = 1 << 10,   /* memfd_secret(2) */
+	LC_VMA_DEVICE = 1 << 11,   /* a name under /dev that is no memory: never opened by us */
+	LC_VMA_ESCAPED = 1 << 12,  /* the name held "\\012", which may be those four characters */
+};
+
+struct lc_vma {
+	uint64_t start, end;
+	uint64_t offset; /* in the file, bytes */
+	uint64_t inode;  /* 0: no file */
+	uint32_t dev_major, dev_minor;
+	uint32_t flags; /* enum lc_vma_flag */
+	uint8_t prot;   /* PF_R, PF_W, PF_X */
+	char perms[5];
+	char *name; /* in the array's text; "" for anonymous memory */
+};
+
+struct lc_vmas {
+	struct lc_vma *v;
+	size_t n, cap;
+	char *text; /* what /proc/PID/maps said, cut into names */
+	size_t text_len, text_cap;
+};
+
+static inline bool lc_vma_has_file(const struct lc_vma *vma)
+{
+	return vma->inode != 0 || vma->dev_major != 0 || vma->dev_minor != 0;
+}
+
+/* The flags of mappings as smaps told them before the freeze. */
+struct lc_vma_hint {
+	uint64_t start, end;
+	uint32_t flags;
+};
+
+struct lc_vma_hints {
+	struct lc_vma_hint *v;
+	size_t n, cap;
+};
+
+/*
+ * Reads the flags of all mappings through `taskfd` (a directory /proc/PID/task/TID). smaps walks
+ * the page tables: milliseconds per GiB. Returns 0 or -errno; -ENOENT where the kernel has no
+ * smaps.
+ */
+LC_MUST_CHECK int lc_vma_hints_read(int taskfd, struct lc_vma_hints *ret_hints);
+void lc_vma_hints_free(struct lc_vma_hints *hints);
+
+/* Reads maps and takes the flags from `hints` where a mapping stands there as it is now; reads
+ * smaps again if one does not. Returns 0 or -errno. */
+LC_MUST_CHECK int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints,
+			       struct lc_vmas *ret_vmas);
+void lc_vmas_free(struct lc_vmas *vmas);
+
+/* Parses the whole text in place; for the reader above and for tests. Takes over `text`. */
+LC_MUST_CHECK int lc_vmas_parse(char *text, size_t len, struct lc_vmas *ret_vmas);
+
+#endif
