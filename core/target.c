@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * PID to identity. A descriptor of /proc/PID holds the kernel's struct pid: when the process is
+ * gone, reading through it fails, also when the number belongs to somebody else by then. So it
+ * serves as the pidfd that kernels before 5.3 lack.
+ */
+#include "target.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h; stat's field 9 */
+
+static int refuse_missing(pid_t pid, int code, struct lc_err *err)
+{
+	if (code == ENOENT || code == ESRCH) {
+		lc_err_set(err, ESRCH, LC_STAGE_TARGET, "there is no process %d", pid);
+		lc_err_hint(err, "ps -e lists the processes; one of another PID namespace has "
+				 "another number here");
+		return -ESRCH;
+	}
+	lc_err_set(err, code, LC_STAGE_TARGET, "cannot look at process %d in /proc: %s", pid,
+		   strerror(code));
+	lc_err_hint(err, "is /proc mounted, and without hidepid?");
+	return -code;
+}
+
+/* What can never be dumped, whoever asks. */
+static int refuse_kind(const struct lc_target *t, pid_t pid, struct lc_err *err)
+{
+	if (t->status.tgid != pid) {
+		lc_err_set(err, EINVAL, LC_STAGE_TARGET, "%d is a thread of process %d", pid,
+			   t->status.tgid);
+		lc_err_hint(err, "a core is of a whole process: use -p %d", t->status.tgid);
+		return -EINVAL;
+	}
+	if (t->stat.flags & PF_KTHREAD) {
+		lc_err_set(err, EPERM, LC_STAGE_TARGET, "%d (%s) is a kernel thread", pid,
+			   t->stat.comm);
+		lc_err_hint(err,
+			    "kernel threads have no memory of their own; /proc/%d/stack "
+			    "shows what it does",
+			    pid);
+		return -EPERM;
+	}
+	return 0;
+}
+
+static int refuse_dead(const struct lc_target *t, struct lc_err *err)
+{
+	pid_t pid = t->id.pid;
+
+	/* the leader alone is a zombie where it called pthread_exit(): other threads live on */
+	if ((t->status.state != 'Z' && t->status.state != 'X') || t->status.n_threads > 1)
+		return 0;
+	lc_err_set(err, ESRCH, LC_STAGE_TARGET, "process %d (%s) is a zombie: it has ended", pid,
+		   t->stat.comm);
+	lc_err_hint(err, "its parent, process %d, has not collected it yet", t->status.ppid);
+	return -ESRCH;
+}
+
+static int read_identity(struct lc_target *t, struct lc_err *err)
+{
+	pid_t pid = t->id.pid;
+	int r;
+
+	r = lc_procfs_status(t->dirfd, "status", &t->status);
+	if (r == 0)
+		r = lc_procfs_stat(t->dirfd, "stat", &t->stat);
+	if (r < 0)
+		return refuse_missing(pid, -r, err);
+	t->id.ns_pid = t->status.ns_pid ? t->status.ns_pid : pid;
+	t->id.uid = t->status.uid[0];
+	t->id.gid = t->status.gid[0];
+	t->id.n_threads = t->status.n_threads;
+	t->id.starttime = t->stat.starttime;
+	memcpy(t->id.comm, t->stat.comm, sizeof(t->id.comm));
+	r = refuse_kind(t, pid, err);
+	if (r == 0)
+		r = refuse_dead(t, err);
+	if (r == 0 && lc_procfs_readlink(t->dirfd, "exe", &t->id.exe) < 0)
+		t->id.exe = NULL; /* not ours to see, or a process without one */
+	return r;
+}
+
+int lc_target_open(pid_t pid, struct lc_target **ret_target, struct lc_err *err)
+{
+	struct lc_target *t = calloc(1, sizeof(*t));
+	char name[16];
+	int r;
+
+	if (!t)
+		return lc_err_set(err, ENOMEM, LC_STAGE_TARGET, "out of memory");
+	t->id.pid = pid;
+	t->dirfd = -1;
+	t->procfd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (t->procfd < 0) {
+		r = refuse_missing(pid, EIO, err);
+		goto fail;
+	}
+	snprintf(name, sizeof(name), "%d", pid);
+	t->dirfd = openat(t->procfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (t->dirfd < 0) {
+		r = refuse_missing(pid, errno, err);
+		goto fail;
+	}
+	r = read_identity(t, err);
+	if (r < 0)
+		goto fail;
+	*ret_target = t;
+	return 0;
+fail:
+	lc_target_close(t);
+	return r;
+}
+
+const struct lc_identity *lc_target_identity(const struct lc_target *target)
+{
+	return &target->id;
+}
+
+void lc_target_close(struct lc_target *target)
+{
+	int saved = errno;
+
+	if (!target)
+		return;
+	lc_close(&target->dirfd);
+	lc_close(&target->procfd);
+	free(target->id.exe);
+	free(target);
+	errno = saved;
+}
+
+int lc_target_check_alive(const struct lc_target *target, struct lc_err *err)
+{
+	struct lc_status now;
+	int r = lc_procfs_status(target->dirfd, "status", &now);
+
+	if (r == 0 && (now.n_threads > 1 || (now.state != 'Z' && now.state != 'X')))
+		return 0;
+	lc_err_set(err, ESRCH, LC_STAGE_FREEZE, "process %d (%s) ended during the dump",
+		   target->id.pid, target->id.comm);
+	lc_err_hint(err, "nothing was written");
+	return -ESRCH;
+}

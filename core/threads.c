@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Seize, interrupt, wait, release. PTRACE_SEIZE stops nobody and sends no signal, so all threads
+ * are seized first, while they run; then all are interrupted, and only from there is the target
+ * frozen.
+ *
+ * Threads that are born meanwhile: PTRACE_O_TRACECLONE makes the kernel attach them to us, stopped,
+ * so that a chain of threads, each creating the next and exiting, cannot run ahead of us.
+ *
+ * If livecore dies, at any instant, the kernel detaches from all: nothing here needs undoing.
+ */
+#include "threads.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <elf.h>
+
+#include "arch/arch.h"
+#include "err.h"
+
+#ifndef PTRACE_EVENT_STOP
+#define PTRACE_EVENT_STOP 128
+#endif
+
+#define STRAY_WAIT_NS 100000000U
+
+/* ---- finding and seizing ------------------------------------------------------------------ */
+
+static int task_path(char *path, size_t size, pid_t tid, const char *file)
+{
+	return snprintf(path, size, "task/%d%s%s", tid, *file ? "/" : "", file);
+}
+
+static bool is_dead(char state)
+{
+	return state == 'Z' || state == 'X' || state == 'x';
+}
+
+/* The kernel lists tasks in one order, new ones last: the thread after the last one that was found
+ * is nearly always the one. */
+static struct lc_thread *find_thread(struct lc_threads *threads, pid_t tid)
+{
+	for (size_t i = 0; i < threads->n; i++) {
+		size_t at = (threads->cursor + i) % threads->n;
+
+		if (threads->v[at].tid == tid) {
+			threads->cursor = at + 1;
+			return &threads->v[at];
+		}
+	}
+	return NULL;
+}
+
+static struct lc_thread *add_thread(struct lc_threads *threads, pid_t tid)
+{
+	struct lc_thread *t;
+
+	if (lc_grow((void **)&threads->v, &threads->cap, threads->n, sizeof(*threads->v)) < 0)
+		return NULL;
+	t = &threads->v[threads->n++];
+	*t = (struct lc_thread){.tid = tid};
+	threads->cursor = threads->n;
+	return t;
+}
+
+static void nap(unsigned int round)
+{
+	struct timespec ts = {.tv_nsec = round < 200 ? 20000 : 500000};
+
+	if (round < 50)
+		sched_yield();
+	else
+		nanosleep(&ts, NULL);
+}
+
+/* A TID that was the target's when it was listed and somebody else's when it was seized: it must
+ * be stopped for a moment to be let go. */
+static void release_stray(pid_t tid)
+{
+	uint64_t deadline = lc_now_ns() + STRAY_WAIT_NS;
+
+	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	for (unsigned int round = 0; lc_now_ns() < deadline; round++) {
+		int status;
+		pid_t r = waitpid(tid, &status, __WALL | WNOHANG);
+
+		if (r < 0 || (r > 0 && !WIFSTOPPED(status)))
+			return;
+		if (r > 0) {
+			uintptr_t sig = status >> 16 ? 0 : (uintptr_t)WSTOPSIG(status);
+
+			ptrace(PTRACE_DETACH, tid, NULL, (void *)sig);
+			return;
+		}
+		nap(round);
+	}
+}
+
+/* EPERM may mean that the thread is ours already, by PTRACE_O_TRACECLONE, or that it is dying. */
+static int seize_refused(struct lc_threads *threads, struct lc_thread *t, int code)
+{
+	char path[40];
+	struct lc_status status;
+
+	task_path(path, sizeof(path), t->tid, "status");
+	if (code == ESRCH || lc_procfs_status(threads->target->dirfd, path, &status) < 0 ||
+	    is_dead(status.state)) {
+		t->state = LC_THREAD_GONE;
+		return 0;
+	}
+	if (status.tracer == gettid())
+		return 0;
+	return lc_target_why_denied(threads->target, code, threads->err);
+}
+
+static int seize(struct lc_threads *threads, struct lc_thread *t)
+{
+	char path[40];
+
+	if (ptrace(PTRACE_SEIZE, t->tid, NULL, (void *)PTRACE_O_TRACECLONE) < 0)
+		return seize_refused(threads, t, errno);
+	task_path(path, sizeof(path), t->tid, "");
+	if (faccessat(threads->target->dirfd, path, F_OK, 0) < 0) {
+		release_stray(t->tid);
+		t->state = LC_THREAD_GONE;
+	}
+	return 0;
+}
+
+/* A number that was a thread's which has exited may be a new thread's by now. */
+static int visit_tid(void *arg, pid_t tid)
+{
+	struct lc_threads *threads = arg;
+	struct lc_thread *t = find_thread(threads, tid);
+	bool known = t;
+	char path[40];
+
+	if (known && t->state != LC_THREAD_GONE)
+		return 0;
+	if (!known)
+		t = add_thread(threads, tid);
+	if (!t)
+		return lc_err_set(threads->err, ENOMEM, LC_STAGE_FREEZE, "out of memory");
+	task_path(path, sizeof(path), tid, "stat");
+	if (lc_procfs_stat(threads->target->dirfd, path, &t->stat) < 0 || is_dead(t->stat.state)) {
+		t->state = LC_THREAD_GONE;
+		return 0;
+	}
+	*t = (struct lc_thread){.tid = tid, .stat = t->stat};
+	threads->found_new = true;
+	return seize(threads, t);
+}
+
+/* Returns 1 if the pass found a thread that was not known, 0 if it did not, or -errno. */
+static int pass(struct lc_threads *threads)
+{
+	int r;
+
+	threads->found_new = false;
+	threads->cursor = 0;
+	threads->passes++;
+	r = lc_procfs_each_pid(threads->target->dirfd, "task", visit_tid, threads);
+	if (r < 0 && threads->err->code == 0)
+		return lc_target_check_alive(threads->target, threads->err) < 0
+			       ? -ESRCH
+			       : lc_err_set(threads->err, -r, LC_STAGE_FREEZE,
+					    "cannot list the threads of process %d: %s",
+					    threads->target->id.pid, strerror(-r));
+	return r < 0 ? r : threads->found_new;
+}
+
+/* ---- stopping ----------------------------------------------------------------------------- */
+
+static void interrupt_all(struct lc_threads *threads)
+{
+	if (threads->interrupted_ns == 0)
+		threads->interrupted_ns = lc_now_ns();
+	for (size_t i = 0; i < threads->n; i++) {
+		struct lc_thread *t = &threads->v[i];
+
+		if (t->state != LC_THREAD_SEIZED || t->interrupted)
+			continue;
+		t->interrupted = true;
+		/* ESRCH: it is exiting, or was born stopped; waiting tells */
+		ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
+	}
+}
+
+static bool is_group_stop(int status)
+{
+	return status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP;
+}
+
+/*
+ * Reads the general registers, and sees to it that the system call which we interrupted goes on
+ * where the kernel would make it fail (struct lc_arch, fix_eintr). At once, not with the release:
+ * if livecore is killed from here on, the thread goes on as it should.
+ */
+static void take_registers(struct lc_thread *t, int status)
+{
+	struct iovec iov = {.iov_base = t->regs, .iov_len = sizeof(t->regs)};
+	const struct lc_arch *arch;
+	uint8_t fixed[LC_GENERAL_REGS_MAX];
+
+	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) < 0)
+		return;
+	t->regs_len = iov.iov_len;
+	arch = lc_arch_by_length(t->regs_len);
+	/* in a group stop it was the stop signal that interrupted the call, before us */
+	if (!arch || !arch->fix_eintr || is_group_stop(status))
+		return;
+	memcpy(fixed, t->regs, t->regs_len);
+	if (!arch->fix_eintr(fixed, t->regs_len))
+		return;
+	iov = (struct iovec){.iov_base = fixed, .iov_len = t->regs_len};
+	ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_PRSTATUS, &iov);
+}
+
+/* Returns true if the thread needs no more waiting. */
+static bool try_wait(struct lc_threads *threads, struct lc_thread *t)
+{
+	int status;
+	pid_t r = waitpid(t->tid, &status, __WALL | WNOHANG);
+
+	if (r == 0)
+		return false;
+	if (r < 0 || !WIFSTOPPED(status)) {
+		t->state = LC_THREAD_GONE;
+		return true;
+	}
+	t->state = LC_THREAD_STOPPED;
+	t->signal = status >> 16 ? 0 : WSTOPSIG(status);
+	threads->n_stopped++;
+	take_registers(t, status);
+	return true;
+}
+
+/* A leader that has exited before its threads is traced and a zombie, and waiting tells nothing. */
+static bool has_died(const struct lc_threads *threads, const struct lc_thread *t)
+{
+	char path[40];
+	struct lc_stat now;
+
+	task_path(path, sizeof(path), t->tid, "stat");
+	return lc_procfs_stat(threads->target->dirfd, path, &now) < 0 || is_dead(now.state);
+}
+
+static void give_up(struct lc_threads *threads)
+{
+	for (size_t i = 0; i < threads->n; i++) {
+		struct lc_thread *t = &threads->v[i];
+
+		if (t->state == LC_THREAD_SEIZED)
+			t->state = has_died(threads, t) ? LC_THREAD_GONE : LC_THREAD_STUCK;
+	}
+}
+
+/* Goes round all threads that have not stopped. Returns how many are left. */
+static size_t wait_round(struct lc_threads *threads, size_t *first, bool look_for_dead)
+{
+	size_t left = 0;
+
+	for (size_t i = *first; i < threads->n; i++) {
+		struct lc_thread *t = &threads->v[i];
+
+		if (t->state != LC_THREAD_SEIZED || try_wait(threads, t))
+			continue;
+		if (look_for_dead && has_died(threads, t) && !try_wait(threads, t)) {
+			t->state = LC_THREAD_GONE;
+			continue;
+		}
+		if (left++ == 0)
+			*first = i;
+	}
+	return left;
+}
+
+/*
+ * Polls each thread by its TID: waitpid(-1) would take the children of a program that uses the
+ * engine. Threads stop within 0.1 ms as a rule, so the first rounds only yield.
+ */
+static int wait_all(struct lc_threads *threads, const struct lc_freeze_options *options)
+{
+	uint64_t deadline = lc_now_ns() + options->timeout_ns;
+	size_t first = 0;
+
+	for (unsigned int round = 0;; round++) {
+		if (wait_round(threads, &first, round % 128 == 127) == 0)
+			return 0;
+		if (lc_aborted(options->abort))
+			return lc_err_set(threads->err, EINTR, LC_STAGE_FREEZE, "interrupted");
+		if (round >= 50 && lc_now_ns() >= deadline) {
+			give_up(threads);
+			return 0;
+		}
+		nap(round);
+	}
+}
+
+static int freeze(struct lc_threads *threads, const struct lc_freeze_options *options)
+{
+	int r = pass(threads);
+
+	/* once more while all of it runs: what was born meanwhile costs no frozen time then */
+	if (r > 0)
+		r = pass(threads);
+	while (r >= 0) {
+		int w;
+
+		interrupt_all(threads);
+		w = wait_all(threads, options);
+		if (w < 0)
+			return w;
+		r = pass(threads);
+		if (r == 0)
+			break;
+	}
+	if (r < 0)
+		return r;
+	if (threads->n_stopped == 0)
+		return lc_target_check_alive(threads->target, threads->err);
+	return 0;
+}
+
+int lc_threads_freeze(const struct lc_target *target, const struct lc_freeze_options *options,
+		      struct lc_threads *threads, struct lc_err *err)
+{
+	int r;
+
+	*err = (struct lc_err){0};
+	threads->target = target;
+	threads->err = err;
+	r = freeze(threads, options);
+	threads->err = NULL;
+	if (r < 0)
+		lc_threads_thaw(threads);
+	return r;
+}
+
+void lc_threads_thaw(struct lc_threads *threads)
+{
+	for (size_t i = 0; i < threads->n; i++) {
+		struct lc_thread *t = &threads->v[i];
+
+		if (t->state != LC_THREAD_STOPPED)
+			continue;
+		ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(uintptr_t)t->signal);
+		t->state = LC_THREAD_GONE;
+	}
+	threads->n_stopped = 0;
+}
+
+const struct lc_thread *lc_threads_first(const struct lc_threads *threads)
+{
+	for (size_t i = 0; i < threads->n; i++)
+		if (threads->v[i].state == LC_THREAD_STOPPED)
+			return &threads->v[i];
+	return NULL;
+}
+
+void lc_threads_free(struct lc_threads *threads)
+{
+	free(threads->v);
+	*threads = (struct lc_threads){0};
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* All threads of a process, stopped by ptrace(2) and let go again. */
+#ifndef LC_THREADS_H
+#define LC_THREADS_H
+
+#include "livecore.h"
+#include "procfs.h"
+#include "target.h"
+
+/* The longest row 0 of the tables (loongarch64: 360). */
+#define LC_GENERAL_REGS_MAX 512
+
+enum lc_thread_state {
+	LC_THREAD_SEIZED, /* traced and running */
+	LC_THREAD_STOPPED,
+	LC_THREAD_STUCK, /* did not stop in time: released when its tracer, a thread, exits */
+	LC_THREAD_GONE,  /* exited, or a leader that has exited before the others */
+};
+
+struct lc_thread {
+	pid_t tid;
+	enum lc_thread_state state;
+	bool interrupted;
+	int signal;          /* that stopped it on the way to it: given back with the release */
+	struct lc_stat stat; /* before the stop */
+	size_t regs_len;     /* general registers as the kernel had them when it stopped; 0: none */
+	uint8_t regs[LC_GENERAL_REGS_MAX];
+};
+
+/* Starts zeroed. */
+struct lc_threads {
+	struct lc_thread *v; /* in the kernel's order, the leader first */
+	size_t n, cap;
+	size_t n_stopped;
+	unsigned int passes;     /* over /proc/PID/task */
+	uint64_t interrupted_ns; /* CLOCK_MONOTONIC of the first interrupt; 0: none yet */
+	/* private, while freezing */
+	const struct lc_target *target;
+	size_t cursor;
+	bool found_new;
+	struct lc_err *err;
+};
+
+struct lc_freeze_options {
+	uint64_t timeout_ns; /* how long a thread may take to stop */
+	const volatile sig_atomic_t *abort;
+};
+
+/*
+ * Seizes every thread (PTRACE_SEIZE, no signal), interrupts them all and waits; reads
+ * /proc/PID/task again until a full pass finds nothing new. On return every thread that was found
+ * is STOPPED, STUCK or GONE. Must be called from the thread that will do all further ptrace calls;
+ * that thread's exit is what releases a STUCK one.
+ *
+ * Returns 0, -ESRCH if no thread is left, -EINTR if the abort flag was set, or what ptrace refused
+ * with, its cause in `err`. On failure everything was let go; lc_threads_free() is still due.
+ */
+LC_MUST_CHECK int lc_threads_freeze(const struct lc_target *target,
+				    const struct lc_freeze_options *options,
+				    struct lc_threads *threads, struct lc_err *err);
+
+/* Detaches from every stopped thread, with the signal that it was about to take. */
+void lc_threads_thaw(struct lc_threads *threads);
+
+/* The first thread that is stopped: the leader unless it has exited. NULL: none. */
+const struct lc_thread *lc_threads_first(const struct lc_threads *threads);
+
+void lc_threads_free(struct lc_threads *threads);
+
+#endif

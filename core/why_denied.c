@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Turns a refusal into the check that refused, in the order of __ptrace_may_access()
+ * (kernel/ptrace.c) and its security hooks: commoncap's, Yama's, others'.
+ */
+#include "why_denied.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "err.h"
+#include "target.h"
+
+#define CAP_SYS_PTRACE_BIT 19
+
+static bool ids_differ(const struct lc_denial_facts *f)
+{
+	for (size_t i = 0; i < 3; i++)
+		if (f->target.uid[i] != f->uid || f->target.gid[i] != f->gid)
+			return true;
+	return false;
+}
+
+static void say_traced(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	lc_err_set(err, f->code, LC_STAGE_FREEZE,
+		   "process %d (%s) is already traced, by process %d (%s)", f->pid, f->target_comm,
+		   f->target.tracer, f->tracer_comm);
+	lc_err_hint(err, "a process has one tracer at a time: detach or end process %d first",
+		    f->target.tracer);
+}
+
+static void say_ids(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	lc_err_set(err, f->code, LC_STAGE_FREEZE,
+		   "process %d (%s) runs as uid %u gid %u (effective %u, %u), you as %u, %u",
+		   f->pid, f->target_comm, f->target.uid[0], f->target.gid[0], f->target.uid[1],
+		   f->target.gid[1], f->uid, f->gid);
+	lc_err_hint(err,
+		    "run livecore as that user (sudo -u '#%u'), as root, or with CAP_SYS_PTRACE",
+		    f->target.uid[0]);
+}
+
+static void say_dumpable(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	lc_err_set(err, f->code, LC_STAGE_FREEZE, "process %d (%s) is not dumpable", f->pid,
+		   f->target_comm);
+	lc_err_hint(err,
+		    "it changed its ids, is set-uid, has file capabilities, an unreadable "
+		    "executable, or asked for it (PR_SET_DUMPABLE): use root or CAP_SYS_PTRACE");
+}
+
+static void say_userns(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	lc_err_set(err, f->code, LC_STAGE_FREEZE,
+		   "process %d (%s) is in another user namespace, where you have no CAP_SYS_PTRACE",
+		   f->pid, f->target_comm);
+	lc_err_hint(err,
+		    "run livecore as root on the host, or inside that namespace (nsenter -U -t %d)",
+		    f->pid);
+}
+
+static void say_capability(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	lc_err_set(err, f->code, LC_STAGE_FREEZE,
+		   "process %d (%s) has capabilities that you lack (0x%llx)", f->pid,
+		   f->target_comm, (unsigned long long)(f->target.cap_prm & ~f->cap_prm));
+	lc_err_hint(err, "run livecore as root or with CAP_SYS_PTRACE (in a container: "
+			 "--cap-add=SYS_PTRACE)");
+}
+
+static void say_yama(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	static const char *const means[] = {
+		"",
+		"only a descendant may be traced",
+		"only with CAP_SYS_PTRACE",
+		"nobody may be traced until the next boot",
+	};
+
+	lc_err_set(err, f->code, LC_STAGE_FREEZE,
+		   "Yama refuses to trace process %d (%s): kernel.yama.ptrace_scope is %d, %s",
+		   f->pid, f->target_comm, f->yama, means[f->yama > 3 ? 3 : f->yama]);
+	if (f->yama >= 3)
+		lc_err_hint(err, "it cannot be lowered on a running system");
+	else
+		lc_err_hint(err, "run livecore as root or with CAP_SYS_PTRACE%s",
+			    f->yama == 1 ? ", or sysctl kernel.yama.ptrace_scope=0" : "");
+}
+
+static void say_unknown(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	lc_err_set(err, f->code, LC_STAGE_FREEZE, "the kernel refuses to trace process %d (%s): %s",
+		   f->pid, f->target_comm, strerror(f->code));
+	if (f->own_seccomp)
+		lc_err_hint(err,
+			    "livecore runs under a seccomp filter, which may forbid ptrace: in a "
+			    "container, use a profile that allows it (docker: "
+			    "--cap-add=SYS_PTRACE)");
+	else
+		lc_err_hint(err,
+			    "a security module may forbid it (active: %s); the kernel's log "
+			    "tells",
+			    f->lsm[0] ? f->lsm : "not to be seen");
+}
+
+void lc_denial_explain(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	bool missing_caps = f->target.cap_prm & ~f->cap_prm;
+
+	if (f->target.tracer)
+		say_traced(f, err);
+	else if (f->yama >= 3)
+		say_yama(f, err);
+	else if (f->other_userns && (f->cap_sys_ptrace || !ids_differ(f)))
+		say_userns(f, err);
+	else if (f->cap_sys_ptrace)
+		say_unknown(f, err);
+	else if (ids_differ(f))
+		say_ids(f, err);
+	else if (f->not_dumpable)
+		say_dumpable(f, err);
+	else if (missing_caps)
+		say_capability(f, err);
+	else if (f->yama > 0)
+		say_yama(f, err);
+	else
+		say_unknown(f, err);
+}
+
+/* The namespace of a process that we may not trace cannot be read: then nothing is known. */
+static bool in_other_userns(const struct lc_target *target)
+{
+	char *ours = NULL, *theirs = NULL;
+	bool other = false;
+
+	if (lc_procfs_readlink(target->procfd, "self/ns/user", &ours) == 0 &&
+	    lc_procfs_readlink(target->dirfd, "ns/user", &theirs) == 0)
+		other = strcmp(ours, theirs) != 0;
+	free(ours);
+	free(theirs);
+	return other;
+}
+
+static int read_yama(int procfd)
+{
+	uint64_t scope;
+
+	return lc_procfs_hex(procfd, "sys/kernel/yama/ptrace_scope", &scope) < 0 ? -1 : (int)scope;
+}
+
+static void read_tracer(const struct lc_target *target, struct lc_denial_facts *facts)
+{
+	char path[32];
+	struct lc_stat st;
+
+	snprintf(path, sizeof(path), "%d/stat", facts->target.tracer);
+	if (facts->target.tracer && lc_procfs_stat(target->procfd, path, &st) == 0)
+		memcpy(facts->tracer_comm, st.comm, sizeof(facts->tracer_comm));
+}
+
+static void read_lsm(struct lc_denial_facts *facts)
+{
+	struct lc_text text = {0};
+
+	if (lc_procfs_read(AT_FDCWD, "/sys/kernel/security/lsm", &text) == 0)
+		snprintf(facts->lsm, sizeof(facts->lsm), "%.*s", (int)strcspn(text.data, "\n"),
+			 text.data);
+	lc_text_free(&text);
+}
+
+int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err *err)
+{
+	struct lc_denial_facts facts = {
+		.pid = target->id.pid, .code = code, .uid = getuid(), .gid = getgid()};
+	struct lc_status own = {0};
+	struct stat st;
+
+	if (lc_procfs_status(target->dirfd, "status", &facts.target) < 0)
+		return lc_target_check_alive(target, err);
+	if (lc_procfs_status(target->procfd, "self/status", &own) == 0) {
+		facts.cap_sys_ptrace = own.cap_eff >> CAP_SYS_PTRACE_BIT & 1;
+		facts.cap_prm = own.cap_prm;
+		facts.own_seccomp = own.seccomp;
+	}
+	memcpy(facts.target_comm, target->id.comm, sizeof(facts.target_comm));
+	facts.not_dumpable =
+		fstat(target->dirfd, &st) == 0 && st.st_uid == 0 && facts.target.uid[1] != 0;
+	facts.other_userns = in_other_userns(target);
+	facts.yama = read_yama(target->procfd);
+	read_tracer(target, &facts);
+	read_lsm(&facts);
+	lc_denial_explain(&facts, err);
+	return -code;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* EPERM into its cause. The facts are collected apart from the reasoning, so that tests state them.
+ */
+#ifndef LC_WHY_DENIED_H
+#define LC_WHY_DENIED_H
+
+#include "livecore.h"
+#include "procfs.h"
+
+struct lc_denial_facts {
+	pid_t pid;
+	int code;  /* of the refused call */
+	uid_t uid; /* ours, real: ptrace(2) compares the real ids */
+	gid_t gid;
+	bool cap_sys_ptrace; /* in our effective set */
+	uint64_t cap_prm;    /* our permitted set */
+	struct lc_status target;
+	char target_comm[64];
+	bool not_dumpable; /* /proc/PID belongs to root although the process does not */
+	bool other_userns; /* known to be in another user namespace */
+	int yama;          /* ptrace_scope; -1: no Yama */
+	int own_seccomp;   /* our own mode */
+	char tracer_comm[64];
+	char lsm[128]; /* /sys/kernel/security/lsm; may be empty */
+};
+
+void lc_denial_explain(const struct lc_denial_facts *facts, struct lc_err *err);
+
+#endif
