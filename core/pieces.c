@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The plan knows segments; which pages in them exist is asked again here, so that no list of pages
+ * is ever kept: livecore's memory does not grow with the target's. Runs inside the freeze.
+ */
+#include "pieces.h"
+
+#include <elf.h>
+
+/* The part of a segment that is in the file and not yet walked. */
+struct span {
+	const struct lc_vma *vma;
+	uint64_t start, end;
+};
+
+static int give_process(const struct span *s, uint64_t start, uint64_t end, struct lc_piece *ret)
+{
+	ret->addr = start;
+	ret->len = end - start;
+	ret->via = s->vma->prot & PF_R ? LC_VIA_PROCESS : LC_VIA_FORCED;
+	return 1;
+}
+
+/* Data of the file behind [start, end); 0 if that is all hole. */
+static int give_file(struct lc_pieces *walk, const struct span *s, uint64_t start, uint64_t end,
+		     struct lc_piece *ret)
+{
+	uint64_t base = s->vma->start - s->vma->offset; /* may wrap: address = base + file offset */
+	uint64_t from, to;
+	int r;
+
+	if (lc_mapfile_get(walk->file, s->vma) < 0)
+		return give_process(s, start, end, ret); /* it was there when the plan was made */
+	r = lc_mapfile_next_data(walk->file, start - base, end - base, &from, &to);
+	if (r <= 0)
+		return r;
+	ret->addr = from + base;
+	ret->len = to - from;
+	ret->file_off = from;
+	ret->via = LC_VIA_FILE;
+	return 1;
+}
+
+static int next_of_pages(struct lc_pieces *walk, const struct span *s, struct lc_piece *ret)
+{
+	struct lc_page_run run = {.end = s->start};
+	int r;
+
+	do
+		r = lc_pagemap_next(walk->pagemap, run.end, s->end, &run);
+	while (r > 0 && (run.kind & (LC_PAGE_ZERO | LC_PAGE_GUARD)));
+	return r > 0 ? give_process(s, run.start, run.end, ret) : r;
+}
+
+/* What the process has is its own, perhaps written to; what it has not is the file's. */
+static int next_of_private_file(struct lc_pieces *walk, const struct span *s, struct lc_piece *ret)
+{
+	uint64_t at = s->start;
+
+	while (at < s->end) {
+		struct lc_page_run run;
+		int r = lc_pagemap_next(walk->pagemap, at, s->end, &run);
+
+		if (r < 0)
+			return r;
+		if (r == 0)
+			return give_file(walk, s, at, s->end, ret);
+		if (run.start == at)
+			return give_process(s, run.start, run.end, ret);
+		r = give_file(walk, s, at, run.start, ret);
+		if (r)
+			return r;
+		at = run.start;
+	}
+	return 0;
+}
+
+static int next_of_span(struct lc_pieces *walk, enum lc_source source, const struct span *s,
+			struct lc_piece *ret)
+{
+	switch (source) {
+	case LC_SOURCE_PAGES:
+		return next_of_pages(walk, s, ret);
+	case LC_SOURCE_PRIVATE_FILE:
+		return next_of_private_file(walk, s, ret);
+	case LC_SOURCE_SHARED_FILE:
+		return give_file(walk, s, s->start, s->end, ret);
+	case LC_SOURCE_PROCESS:
+		return give_process(s, s->start, s->end, ret);
+	case LC_SOURCE_NONE:
+		break;
+	}
+	return 0;
+}
+
+int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len, struct lc_piece *ret_piece)
+{
+	for (; walk->segment < walk->plan->n; walk->segment++, walk->at = 0) {
+		const struct elfw_segment *seg = &walk->plan->segments[walk->segment];
+		const struct lc_segment *src = &walk->plan->sources[walk->segment];
+		struct span s = {
+			.vma = &walk->vmas->v[src->vma],
+			.start = walk->at ? walk->at : seg->vaddr,
+			.end = seg->vaddr + seg->filesz,
+		};
+		int r = s.start < s.end ? next_of_span(walk, src->source, &s, ret_piece) : 0;
+
+		if (r < 0)
+			return r;
+		if (r == 0)
+			continue;
+		if (ret_piece->len > max_len)
+			ret_piece->len = max_len;
+		ret_piece->off = seg->off + (ret_piece->addr - seg->vaddr);
+		walk->at = ret_piece->addr + ret_piece->len;
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A plan, cut into pieces that can be read, in the order of the file. */
+#ifndef LC_PIECES_H
+#define LC_PIECES_H
+
+#include "livecore.h"
+#include "mapfile.h"
+#include "pagemap.h"
+#include "plan.h"
+
+enum lc_via {
+	LC_VIA_PROCESS, /* process_vm_readv */
+	LC_VIA_FORCED,  /* /proc/PID/mem: the target itself may not read it */
+	LC_VIA_FILE, /* the mapping's file, which lc_pieces.file holds open until the next piece */
+};
+
+struct lc_piece {
+	uint64_t addr;
+	uint64_t off; /* in the core */
+	uint64_t len;
+	uint64_t file_off; /* LC_VIA_FILE */
+	enum lc_via via;
+};
+
+/* A walk; the inputs are borrowed, the page map is restarted for the stopped process. */
+struct lc_pieces {
+	const struct lc_plan *plan;
+	const struct lc_vmas *vmas;
+	struct lc_pagemap *pagemap;
+	struct lc_mapfile *file;
+	size_t segment; /* next */
+	uint64_t at;    /* address in it; 0: its start */
+};
+
+/* The next piece, of at most `max_len` bytes. Returns 1, 0 at the end, or -errno. */
+LC_MUST_CHECK int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len,
+				 struct lc_piece *ret_piece);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Decides, and writes nothing. A mapping becomes one or more segments: anonymous memory that was
+ * never touched is zero, which p_memsz beyond p_filesz says in no space at all, so a large gap ends
+ * a segment. What nobody can say the contents of is covered by no segment.
+ */
+#include "plan.h"
+
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "filter.h"
+
+/* A gap of pages that do not exist costs 56 bytes of program header if it ends the segment, and a
+ * hole if it does not; holes are lost when a core is copied or sent, so only small gaps stay. */
+#define SPLIT_GAP (UINT64_C(1) << 20)
+
+struct planner {
+	const struct lc_plan_inputs *in;
+	struct lc_losses *losses; /* may be NULL */
+	struct lc_plan *plan;
+	size_t at; /* the mapping's index */
+	const struct lc_vma *vma;
+};
+
+static uint64_t page_up(const struct planner *p, uint64_t n)
+{
+	return (n + p->in->page_size - 1) & ~(p->in->page_size - 1);
+}
+
+/* [start, start + memsz), of which the first `filesz` bytes are in the core. */
+static int add_segment(struct planner *p, uint64_t start, uint64_t memsz, uint64_t filesz,
+		       enum lc_source source)
+{
+	struct lc_plan *plan = p->plan;
+
+	if (memsz == 0)
+		return 0;
+	if (lc_grow((void **)&plan->segments, &plan->cap, plan->n, sizeof(*plan->segments)) < 0 ||
+	    lc_grow((void **)&plan->sources, &plan->cap_sources, plan->n, sizeof(*plan->sources)) <
+		    0)
+		return -ENOMEM;
+	plan->segments[plan->n] = (struct elfw_segment){
+		.vaddr = start, .memsz = memsz, .filesz = filesz, .flags = p->vma->prot};
+	plan->sources[plan->n] =
+		(struct lc_segment){.vma = p->at, .source = filesz ? source : LC_SOURCE_NONE};
+	plan->n++;
+	plan->verdicts[p->at].file_bytes += filesz;
+	return 0;
+}
+
+static void count_data(struct planner *p, uint64_t bytes)
+{
+	p->plan->verdicts[p->at].data_bytes += bytes;
+	p->plan->data_bytes += bytes;
+}
+
+static void lose(struct planner *p, uint64_t start, uint64_t end, const char *why)
+{
+	if (p->losses && start < end)
+		lc_losses_add(p->losses, LC_LOSS_MEMORY, 0, start, end, 0, "%s", why);
+}
+
+/* ---- runs of what exists to segments ------------------------------------------------------ */
+
+/* A segment that grows: [start, data_end) has contents. */
+struct builder {
+	uint64_t start, data_end;
+	enum lc_source source;
+};
+
+static int flush(struct planner *p, struct builder *b, uint64_t end)
+{
+	return add_segment(p, b->start, end - b->start, b->data_end - b->start, b->source);
+}
+
+/* The gap before `start` is zero. */
+static int add_run(struct planner *p, struct builder *b, uint64_t start, uint64_t end)
+{
+	if (start - b->data_end >= SPLIT_GAP) {
+		int r = flush(p, b, start);
+
+		if (r < 0)
+			return r;
+		b->start = start;
+	}
+	b->data_end = end;
+	count_data(p, end - start);
+	return 0;
+}
+
+/* What is in [b->data_end, start) is not known, or unreadable by design: nothing covers it. */
+static int skip_to(struct planner *p, struct builder *b, uint64_t start)
+{
+	int r;
+
+	if (b->data_end == start)
+		return 0;
+	r = flush(p, b, b->data_end);
+	b->start = start;
+	b->data_end = start;
+	return r;
+}
+
+/* ---- kinds of mappings -------------------------------------------------------------------- */
+
+static int plan_guard(struct planner *p, struct builder *b, const struct lc_page_run *run)
+{
+	/* what is before it is zero as ever; the guard itself is nothing */
+	int r = flush(p, b, run->start);
+
+	b->start = run->end;
+	b->data_end = run->end;
+	return r;
+}
+
+/* Anonymous memory: what does not exist is zero. */
+static int plan_pages(struct planner *p)
+{
+	struct builder b = {p->vma->start, p->vma->start, LC_SOURCE_PAGES};
+	uint64_t at = p->vma->start;
+	struct lc_page_run run;
+	int r;
+
+	while ((r = lc_pagemap_next(p->in->pagemap, at, p->vma->end, &run)) > 0) {
+		at = run.end;
+		if (run.kind & LC_PAGE_GUARD)
+			r = plan_guard(p, &b, &run);
+		else if (!(run.kind & LC_PAGE_ZERO))
+			r = add_run(p, &b, run.start, run.end);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : flush(p, &b, p->vma->end);
+}
+
+/* Only what is known to exist; the rest is a loss with that reason. */
+static int plan_known_pages(struct planner *p, const char *why)
+{
+	struct builder b = {p->vma->start, p->vma->start, LC_SOURCE_PAGES};
+	uint64_t at = p->vma->start;
+	struct lc_page_run run;
+	int r;
+
+	while ((r = lc_pagemap_next(p->in->pagemap, at, p->vma->end, &run)) > 0) {
+		lose(p, at, run.start, why);
+		r = skip_to(p, &b, run.start);
+		if (r == 0)
+			r = add_run(p, &b, run.start, run.end);
+		if (r < 0)
+			return r;
+		at = run.end;
+	}
+	if (r < 0)
+		return r;
+	lose(p, at, p->vma->end, why);
+	return flush(p, &b, b.data_end);
+}
+
+/* The end of the mapping or of its file, whichever is first; what is beyond raises SIGBUS. */
+static uint64_t end_of_file(const struct planner *p)
+{
+	uint64_t len = p->vma->end - p->vma->start;
+	uint64_t size = (uint64_t)p->in->file->st.st_size;
+	uint64_t rest = size > p->vma->offset ? page_up(p, size - p->vma->offset) : 0;
+
+	return p->vma->start + (rest < len ? rest : len);
+}
+
+static int plan_shared_file(struct planner *p)
+{
+	const struct lc_vma *vma = p->vma;
+	struct builder b = {vma->start, vma->start, LC_SOURCE_SHARED_FILE};
+	uint64_t end = end_of_file(p);
+	uint64_t at = vma->start, from, to;
+	int r;
+
+	while (at < end &&
+	       (r = lc_mapfile_next_data(p->in->file, at - vma->start + vma->offset,
+					 end - vma->start + vma->offset, &from, &to)) > 0) {
+		uint64_t first = (from - vma->offset + vma->start) & ~(p->in->page_size - 1);
+
+		at = page_up(p, to - vma->offset + vma->start);
+		r = add_run(p, &b, first < b.data_end ? b.data_end : first, at);
+		if (r < 0)
+			return r;
+	}
+	return flush(p, &b, end);
+}
+
+/* Pages of its own may be beyond the end of the file. */
+static int plan_private_file(struct planner *p)
+{
+	const struct lc_vma *vma = p->vma;
+	uint64_t end = end_of_file(p);
+	uint64_t at = end;
+	struct lc_page_run run;
+	int r;
+
+	while ((r = lc_pagemap_next(p->in->pagemap, at, vma->end, &run)) > 0)
+		at = end = run.end;
+	if (r < 0)
+		return r;
+	count_data(p, end - vma->start);
+	return add_segment(p, vma->start, end - vma->start, end - vma->start,
+			   LC_SOURCE_PRIVATE_FILE);
+}
+
+static int plan_all(struct planner *p)
+{
+	uint64_t len = p->vma->end - p->vma->start;
+
+	count_data(p, len);
+	return add_segment(p, p->vma->start, len, len, LC_SOURCE_PROCESS);
+}
+
+static int plan_whole(struct planner *p)
+{
+	const struct lc_vma *vma = p->vma;
+	bool zero = strcmp(vma->name, "/dev/zero") == 0;
+
+	if (vma->flags & LC_VMA_SPECIAL)
+		return plan_all(p);
+	if (vma->flags & LC_VMA_UFFD)
+		return plan_known_pages(p,
+					"not present, and registered with userfaultfd: its handler "
+					"would say what is there");
+	if (!lc_vma_has_file(vma) || zero ||
+	    ((vma->flags & LC_VMA_HUGETLB) && !(vma->flags & LC_VMA_SHARED)))
+		return plan_pages(p);
+	if (lc_mapfile_get(p->in->file, vma) == 0)
+		return vma->flags & LC_VMA_SHARED ? plan_shared_file(p) : plan_private_file(p);
+	if (vma->flags & LC_VMA_SHARED)
+		return plan_known_pages(
+			p, "shared memory that this process has not touched: whether it "
+			   "exists is for CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN to "
+			   "see");
+	/* the file is not to be had: the process has it, at the price of some pages of page table
+	 */
+	return plan_all(p);
+}
+
+/* ---- headers and covers ------------------------------------------------------------------- */
+
+/* True if the mapping starts with the ELF magic; a page that does not exist is not made to. */
+static bool starts_with_elf(struct planner *p)
+{
+	const struct lc_vma *vma = p->vma;
+	struct lc_page_run run;
+	char magic[SELFMAG] = "";
+	struct iovec range = {(void *)(uintptr_t)vma->start, SELFMAG};
+
+	if (lc_pagemap_next(p->in->pagemap, vma->start, vma->start + p->in->page_size, &run) > 0) {
+		if (lc_memsrc_read(p->in->memsrc, &range, 1, magic) < SELFMAG)
+			return false;
+	} else if (lc_mapfile_get(p->in->file, vma) < 0 ||
+		   pread(p->in->file->fd, magic, SELFMAG, 0) < SELFMAG) {
+		return false;
+	}
+	return memcmp(magic, ELFMAG, SELFMAG) == 0;
+}
+
+/* The kernel takes the first page of every file with an execute bit, ELF or not. */
+static bool is_executable_file(struct planner *p)
+{
+	return lc_mapfile_get(p->in->file, p->vma) == 0 && (p->in->file->st.st_mode & 0111);
+}
+
+static int plan_header(struct planner *p)
+{
+	uint64_t len = p->vma->end - p->vma->start;
+	bool nameless = p->vma->flags & LC_VMA_DELETED;
+	bool header = starts_with_elf(p) || is_executable_file(p);
+	uint64_t filesz = header ? p->in->page_size : 0;
+
+	if (!header)
+		p->plan->verdicts[p->at].rule = "filter without file-private";
+	count_data(p, filesz);
+	/* the rest is in the file, if a reader can find it */
+	return add_segment(p, p->vma->start, nameless ? filesz : len, filesz,
+			   LC_SOURCE_PRIVATE_FILE);
+}
+
+static int has_own_pages(struct planner *p, bool *ret)
+{
+	uint64_t at = p->vma->start;
+	struct lc_page_run run;
+	int r = 0;
+
+	*ret = false;
+	if (!lc_filter_wants_anon(p->vma))
+		return 0;
+	while (!*ret && (r = lc_pagemap_next(p->in->pagemap, at, p->vma->end, &run)) > 0) {
+		*ret = run.kind & LC_PAGE_OWN;
+		at = run.end;
+	}
+	return r < 0 ? r : 0;
+}
+
+static int plan_vma(struct planner *p)
+{
+	struct lc_choice choice;
+	bool own;
+	int r = has_own_pages(p, &own);
+
+	if (r < 0)
+		return r;
+	choice = lc_filter_choose(p->vma, own, p->in->filter, p->in->all, p->in->minimal);
+	p->plan->verdicts[p->at].rule = choice.rule;
+	switch (choice.take) {
+	case LC_TAKE_NOTHING:
+		return 0;
+	case LC_TAKE_COVER:
+		return add_segment(p, p->vma->start, p->vma->end - p->vma->start, 0,
+				   LC_SOURCE_NONE);
+	case LC_TAKE_HEADER:
+		return plan_header(p);
+	case LC_TAKE_WHOLE:
+		return plan_whole(p);
+	}
+	return 0;
+}
+
+int lc_plan_make(const struct lc_plan_inputs *in, struct lc_losses *losses,
+		 struct lc_plan *ret_plan)
+{
+	struct planner p = {.in = in, .losses = losses, .plan = ret_plan};
+	int r = 0;
+
+	ret_plan->verdicts = calloc(in->vmas->n ? in->vmas->n : 1, sizeof(*ret_plan->verdicts));
+	if (!ret_plan->verdicts)
+		return -ENOMEM;
+	for (p.at = 0; r == 0 && p.at < in->vmas->n; p.at++) {
+		p.vma = &in->vmas->v[p.at];
+		r = plan_vma(&p);
+	}
+	return r;
+}
+
+void lc_plan_free(struct lc_plan *plan)
+{
+	free(plan->segments);
+	free(plan->sources);
+	free(plan->verdicts);
+	*plan = (struct lc_plan){0};
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the kernel's fill_note_info() (fs/binfmt_elf.c) takes from a task, taken from outside. What
+ * does not change by itself is read before the freeze, the rest inside it with as few system calls
+ * per thread as there can be.
+ */
+#include "procnotes.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+
+#include "err.h"
+
+#ifndef PTRACE_GETSIGMASK
+#define PTRACE_GETSIGMASK 0x420a
+#endif
+
+#define DEFAULT_FILTER 0x33 /* MMF_DUMP_FILTER_DEFAULT, include/linux/mm_types.h */
+
+/* ---- before the freeze -------------------------------------------------------------------- */
+
+/* The first 79 bytes of the arguments, NULs as spaces: fill_psinfo(). */
+static void read_psargs(int taskfd, char psargs[80])
+{
+	int fd = openat(taskfd, "cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, psargs, 79);
+
+	lc_close(&fd);
+	n = n < 0 ? 0 : n;
+	for (ssize_t i = 0; i < n; i++)
+		if (psargs[i] == '\0')
+			psargs[i] = ' ';
+	memset(psargs + n, 0, 80 - (size_t)n);
+}
+
+/* e_flags and the architecture are the executable's own; libelf reads its header. */
+static void read_executable(int taskfd, struct lc_procinfo *info)
+{
+	int fd = openat(taskfd, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	GElf_Ehdr ehdr;
+	Elf *elf;
+
+	if (fd < 0)
+		return;
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (elf && gelf_getehdr(elf, &ehdr)) {
+		info->e_flags = ehdr.e_flags;
+		info->arch = lc_arch_find(ehdr.e_machine, ehdr.e_ident[EI_CLASS]);
+	}
+	elf_end(elf);
+	close(fd);
+}
+
+int lc_procinfo_read(const struct lc_target *target, int taskfd, struct lc_procinfo *info,
+		     struct lc_err *err)
+{
+	uint64_t filter;
+	int r;
+
+	r = lc_procfs_stat(target->dirfd, "stat", &info->stat);
+	if (r == 0)
+		r = lc_procfs_status(target->dirfd, "status", &info->status);
+	if (r < 0)
+		return lc_target_check_alive(target, err) < 0
+			       ? -ESRCH
+			       : lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d: %s",
+					    target->id.pid, strerror(-r));
+	r = lc_procfs_read(taskfd, "auxv", &info->auxv);
+	if (r == -EACCES || r == -EPERM)
+		return lc_target_why_denied(target, EPERM, err);
+	if (r < 0)
+		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d/auxv: %s",
+				  target->id.pid, strerror(-r));
+	/* empty where the leader has exited; there the default must do */
+	r = lc_procfs_hex(target->dirfd, "coredump_filter", &filter);
+	info->filter = r == 0 ? (uint32_t)filter : DEFAULT_FILTER;
+	read_psargs(taskfd, info->psargs);
+	read_executable(taskfd, info);
+	return 0;
+}
+
+void lc_procinfo_free(struct lc_procinfo *info)
+{
+	lc_text_free(&info->auxv);
+}
+
+/* ---- the process -------------------------------------------------------------------------- */
+
+static struct elfw_timeval ticks_to_timeval(uint64_t ticks)
+{
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+
+	return (struct elfw_timeval){.sec = (int64_t)(ticks / hz),
+				     .usec = (int64_t)(ticks % hz * 1000000 / hz)};
+}
+
+/* The index of pr_state goes by the bit of task->__state: R none, S 1, D 2, T 4. */
+static uint8_t state_index(char state)
+{
+	const char *const order = "RSDTZ";
+	const char *at = strchr(order, state == 't' ? 'T' : state);
+
+	return at && *at ? (uint8_t)(at - order) : 0;
+}
+
+static int add_psinfo(const struct lc_note_inputs *in, struct elfw_notes *notes)
+{
+	const struct lc_stat *st = &in->info->stat;
+	uint8_t state = state_index(st->state);
+	struct elfw_prpsinfo ps = {
+		.state = state,
+		.sname = "RSDTZ"[state],
+		.zomb = st->state == 'Z',
+		.nice = (int8_t)st->nice,
+		.flag = st->flags,
+		.uid = in->info->status.uid[0],
+		.gid = in->info->status.gid[0],
+		.pid = in->target->id.pid,
+		.ppid = st->ppid,
+		.pgrp = st->pgrp,
+		.sid = st->sid,
+	};
+
+	memcpy(ps.fname, st->comm, sizeof(ps.fname)); /* zero beyond its end */
+	memcpy(ps.psargs, in->info->psargs, sizeof(ps.psargs));
+	return elfw_notes_add_prpsinfo(notes, &ps);
+}
+
+static int add_siginfo(const struct lc_thread *t, bool always, struct elfw_notes *notes,
+		       struct lc_losses *losses)
+{
+	_Alignas(siginfo_t) uint8_t info[sizeof(siginfo_t)] = {0};
+
+	/* Only a thread that is about to take a signal has one; the trap of our own is no truth
+	 * about the process, and it was not killed: signal 0. */
+	if (t->signal && ptrace(PTRACE_GETSIGINFO, t->tid, NULL, info) < 0)
+		lc_losses_add(losses, LC_LOSS_INFO, t->tid, 0, 0, errno, "siginfo of signal %d: %s",
+			      t->signal, strerror(errno));
+	if (t->signal || always)
+		return elfw_notes_add_siginfo(notes, info);
+	return 0;
+}
+
+static int add_files(const struct lc_note_inputs *in, struct elfw_notes *notes)
+{
+	struct elfw_file_mapping *maps;
+	size_t n = 0;
+	int r;
+
+	maps = calloc(in->vmas->n ? in->vmas->n : 1, sizeof(*maps));
+	if (!maps)
+		return -ENOMEM;
+	for (size_t i = 0; i < in->vmas->n; i++) {
+		const struct lc_vma *vma = &in->vmas->v[i];
+
+		if (!lc_vma_has_file(vma))
+			continue;
+		maps[n++] = (struct elfw_file_mapping){.start = vma->start,
+						       .end = vma->end,
+						       .offset = vma->offset,
+						       .name = vma->name};
+	}
+	r = elfw_notes_add_files(notes, maps, n, in->page_size);
+	free(maps);
+	return r;
+}
+
+static int add_process_notes(const struct lc_note_inputs *in, const struct lc_thread *first,
+			     struct elfw_notes *notes, struct lc_losses *losses)
+{
+	int r = add_psinfo(in, notes);
+
+	if (r == 0)
+		r = add_siginfo(first, true, notes, losses);
+	if (r == 0)
+		r = elfw_notes_add(notes, "CORE", NT_AUXV, in->info->auxv.data, in->info->auxv.len);
+	if (r == 0)
+		r = add_files(in, notes);
+	return r;
+}
+
+/* ---- threads ------------------------------------------------------------------------------ */
+
+/*
+ * The thread's own pending signals. Reading its status costs ten times as much as asking for its
+ * queue, which tells nearly always that there is none; only where the user's limit of queued
+ * signals is reached can a signal pend without an entry.
+ */
+static void read_pending(const struct lc_note_inputs *in, const struct lc_thread *t,
+			 struct elfw_prstatus *p)
+{
+	struct __ptrace_peeksiginfo_args args = {.nr = 1};
+	siginfo_t info;
+	struct lc_status status;
+	char path[40];
+
+	if (t->signal > 0 && t->signal <= 64)
+		p->sigpend |= UINT64_C(1) << (t->signal - 1);
+	if (in->info->status.sig_queued < in->info->status.sig_limit &&
+	    ptrace(PTRACE_PEEKSIGINFO, t->tid, &args, &info) == 0)
+		return;
+	snprintf(path, sizeof(path), "task/%d/status", t->tid);
+	if (lc_procfs_status(in->target->dirfd, path, &status) == 0)
+		p->sigpend |= status.sigpnd;
+}
+
+static void read_masks(const struct lc_note_inputs *in, const struct lc_thread *t,
+		       struct elfw_prstatus *p)
+{
+	struct lc_status status;
+	char path[40];
+
+	if (t->state == LC_THREAD_STOPPED) {
+		ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(p->sighold), &p->sighold);
+		read_pending(in, t, p);
+		return;
+	}
+	snprintf(path, sizeof(path), "task/%d/status", t->tid);
+	if (lc_procfs_status(in->target->dirfd, path, &status) == 0) {
+		p->sigpend = status.sigpnd;
+		p->sighold = status.sigblk;
+	}
+}
+
+static int add_prstatus(const struct lc_note_inputs *in, const struct lc_thread *t,
+			struct elfw_notes *notes, struct lc_losses *losses)
+{
+	static const uint8_t none[LC_GENERAL_REGS_MAX];
+	const struct lc_stat *process = &in->info->stat;
+	bool leader = t->tid == in->target->id.pid;
+	bool whole = t->regs_len == in->arch->rows[0].size;
+	struct elfw_prstatus p = {
+		.pid = t->tid,
+		.ppid = process->ppid,
+		.pgrp = process->pgrp,
+		.sid = process->sid,
+		/* the leader's are those of the whole process, as the kernel has it */
+		.utime = ticks_to_timeval(leader ? process->utime : t->stat.utime),
+		.stime = ticks_to_timeval(leader ? process->stime : t->stat.stime),
+		.cutime = ticks_to_timeval(process->cutime),
+		.cstime = ticks_to_timeval(process->cstime),
+		.fpvalid = t->state == LC_THREAD_STOPPED,
+	};
+
+	read_masks(in, t, &p);
+	if (t->state == LC_THREAD_STOPPED && !whole)
+		lc_losses_add(losses, LC_LOSS_REGISTERS, t->tid, 0, 0, 0,
+			      "general registers: %zu bytes where %s has %u", t->regs_len,
+			      in->arch->name, in->arch->rows[0].size);
+	return elfw_notes_add_prstatus(notes, &p, whole ? t->regs : none, in->arch->rows[0].size);
+}
+
+static void lose_stuck(const struct lc_note_inputs *in, const struct lc_thread *t,
+		       struct lc_losses *losses)
+{
+	struct lc_text wchan = {0};
+	struct lc_stat now = t->stat;
+	char path[40];
+	bool known;
+
+	snprintf(path, sizeof(path), "task/%d/stat", t->tid);
+	if (lc_procfs_stat(in->target->dirfd, path, &now) < 0)
+		now = t->stat;
+	snprintf(path, sizeof(path), "task/%d/wchan", t->tid);
+	known = lc_procfs_read(in->target->dirfd, path, &wchan) == 0 && wchan.len > 1;
+	lc_losses_add(losses, LC_LOSS_THREAD, t->tid, 0, 0, ETIMEDOUT,
+		      "%s did not stop in time (state %c%s%.40s): its registers are not known",
+		      now.comm, now.state, known ? ", in " : "", known ? wchan.data : "");
+	lc_text_free(&wchan);
+}
+
+static int add_thread(const struct lc_note_inputs *in, const struct lc_thread *t, bool first,
+		      struct lc_regbuf *buf, struct elfw_notes *notes, struct lc_losses *losses)
+{
+	int r = add_prstatus(in, t, notes, losses);
+
+	if (r == 0 && first)
+		r = add_process_notes(in, t, notes, losses);
+	if (t->state == LC_THREAD_STUCK)
+		lose_stuck(in, t, losses);
+	else if (r == 0)
+		r = lc_regset_add_notes(t->tid, in->arch, buf, notes, losses);
+	if (r == 0 && !first)
+		r = add_siginfo(t, false, notes, losses);
+	return r;
+}
+
+int lc_notes_build(const struct lc_note_inputs *in, struct lc_regbuf *buf, struct elfw_notes *notes,
+		   struct lc_losses *losses)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < in->threads->n; i++) {
+		const struct lc_thread *t = &in->threads->v[i];
+		int r;
+
+		if (t->state != LC_THREAD_STOPPED && t->state != LC_THREAD_STUCK)
+			continue;
+		r = add_thread(in, t, first, buf, notes, losses);
+		if (r < 0)
+			return r;
+		first = false;
+	}
+	return in->arch->add_extra_notes ? in->arch->add_extra_notes(notes) : 0;
+}
+
+static size_t row_size(const struct lc_regset_row *row)
+{
+	uint32_t measured = row->measure ? row->measure() : 0;
+
+	if (row->need == LC_REGSET_RARE)
+		return 0;
+	/* Nhdr and a name of up to 8 bytes before it */
+	return 20 + (measured ? measured : row->size);
+}
+
+size_t lc_notes_estimate(const struct lc_arch *arch, size_t n_threads, const struct lc_vmas *vmas,
+			 size_t auxv_len)
+{
+	/* pr_reg's own note has the rest of struct elf_prstatus around it */
+	size_t long_size = elfw_long_size(&arch->abi);
+	size_t per_thread = long_size == 8 ? 120 : 76;
+	size_t files = 2 * long_size + 20, names = 0;
+
+	for (size_t i = 0; i < arch->n_rows; i++)
+		per_thread += row_size(&arch->rows[i]);
+	for (size_t i = 0; i < vmas->n; i++) {
+		if (!lc_vma_has_file(&vmas->v[i]))
+			continue;
+		files += 3 * long_size;
+		names += strlen(vmas->v[i].name) + 1;
+	}
+	/* PRPSINFO, SIGINFO and what the architecture adds */
+	return n_threads * per_thread + files + (names + 3) / 4 * 4 + 20 + auxv_len + 400 +
+	       (arch->add_extra_notes ? 256 : 0);
+}
