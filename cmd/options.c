@@ -367,8 +367,9 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 		return;
 	}
 	argp_err_exit_status = STATUS_USAGE;
-	/* Without ARGP_NO_EXIT it does not return on errors. */
-	argp_parse(&argp, argc, argv, 0, NULL, ret_options);
+	/* In order, so that -p and plain arguments are dumped in theirs. Without ARGP_NO_EXIT it
+	 * does not return on errors. */
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, ret_options);
 }
 
 void options_free(struct options *options)

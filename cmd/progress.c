@@ -73,11 +73,15 @@ static size_t format_bar(double part, size_t width, char *buf, size_t size)
 /* Whole seconds, rounded up: it is a guess. */
 static const char *format_left(double seconds, char buf[static TEXT_FIGURE_SIZE])
 {
+	uint64_t whole;
+
 	if (seconds >= LEFT_MAX_S)
 		return "hours";
-	if (seconds >= 59.0)
-		return text_time((uint64_t)(seconds + 1.0) * NS_PER_SECOND, buf);
-	snprintf(buf, TEXT_FIGURE_SIZE, "%.0f s", seconds + 0.5);
+	whole = (uint64_t)seconds;
+	whole += seconds > (double)whole;
+	if (whole >= 60)
+		return text_time(whole * NS_PER_SECOND, buf);
+	snprintf(buf, TEXT_FIGURE_SIZE, "%" PRIu64 " s", whole);
 	return buf;
 }
 

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What is printed, for people and as JSON. */
+#include <errno.h>
+
+#ifdef HAVE_JSON_C
+#include <json-c/json.h>
+#endif
+
+#include "../../cmd/json.h"
+#include "../../cmd/report.h"
+#include "tap.h"
+
+static const struct lc_identity identity = {
+	.pid = 1234,
+	.ns_pid = 1,
+	.comm = "na\033me",
+	.exe = (char *)"/bin/\xff\xc3\xa9",
+};
+
+static struct lc_result result = {
+	.bytes = 512ULL << 20,
+	.n_threads = 12,
+	.n_mappings = 30,
+	.n_segments = 28,
+	.n_passes = 2,
+	.strategy = "stop",
+	.frozen_ns = 41000000,
+	.total_ns = 60000000,
+	.copy_ns = 40000000,
+};
+
+static struct output output = {.fd = -1, .name = "core.1234"};
+static struct lc_err no_error;
+
+static struct outcome make_outcome(void)
+{
+	return (struct outcome){
+		.pid = 1234,
+		.identity = &identity,
+		.output = &output,
+		.result = &result,
+		.err = &no_error,
+		.disk_bytes = 83ULL << 20,
+	};
+}
+
+/* What a function prints, to be freed. */
+static char *printed;
+static size_t printed_len;
+
+static FILE *begin(void)
+{
+	FILE *out;
+
+	free(printed);
+	printed = NULL;
+	out = open_memstream(&printed, &printed_len);
+	need(out);
+	return out;
+}
+
+static void test_wrote(void)
+{
+	struct outcome outcome = make_outcome();
+	FILE *out = begin();
+
+	report_put_wrote(out, &outcome);
+	fclose(out);
+	is_str(printed,
+	       "livecore: wrote core.1234 (512 MiB, 83 MiB on disk), 12 threads, frozen 41 ms\n",
+	       "the last line");
+
+	outcome.is_stream = true;
+	output.fd = 1;
+	result.n_threads = 1;
+	out = begin();
+	report_put_wrote(out, &outcome);
+	fclose(out);
+	is_str(printed, "livecore: wrote to standard output (512 MiB), 1 thread, frozen 41 ms\n",
+	       "of a stream");
+	output.fd = -1;
+	result.n_threads = 12;
+}
+
+static void add_losses(size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		lc_losses_add(&result.losses, LC_LOSS_THREAD, 100 + (pid_t)i, 0, 0, 0,
+			      "did not \033stop");
+}
+
+static void test_losses(void)
+{
+	struct outcome outcome = make_outcome();
+	struct options options = {0};
+	FILE *out;
+
+	lc_losses_add(&result.losses, LC_LOSS_MEMORY, 0, 0x7f0000001000, 0x7f0000003000, EIO, "no");
+	out = begin();
+	report_put_losses(out, &options, &result.losses);
+	report_put_wrote(out, &outcome);
+	fclose(out);
+	is_str(printed,
+	       "livecore: loss: memory 7f0000001000-7f0000003000 (8.0 KiB): no\n"
+	       "livecore: wrote core.1234 (512 MiB, 83 MiB on disk), 12 threads, frozen 41 ms, "
+	       "1 loss\n",
+	       "memory");
+
+	add_losses(20);
+	out = begin();
+	report_put_losses(out, &options, &result.losses);
+	fclose(out);
+	ok(strstr(printed, "livecore: loss: thread 100: did not \\033stop\n"), "escaped");
+	ok(strstr(printed, "thread 118") && !strstr(printed, "thread 119"), "the first twenty");
+	ok(strstr(printed, "... and 1 more (-v or --json lists them)\n"), "and how many more");
+
+	options.verbose = true;
+	out = begin();
+	report_put_losses(out, &options, &result.losses);
+	fclose(out);
+	ok(strstr(printed, "thread 119") && !strstr(printed, "more"), "-v: all of them");
+	lc_losses_free(&result.losses);
+}
+
+static struct lc_plan_row rows[] = {
+	{0x400000, 0x500000, "r-xp", 4096, 4096, "elf-headers", (char *)"/bin/x\ny"},
+	{0x7f0000000000, 0x7f0000001000, "rw-p", 4096, 0, "anon-private", (char *)""},
+};
+
+static const struct lc_preview preview = {
+	.rows = rows,
+	.n_rows = 2,
+	.n_threads = 1,
+	.core_bytes = 12288,
+	.disk_bytes = 8192,
+};
+
+static void test_table(void)
+{
+	struct outcome outcome = make_outcome();
+	FILE *out = begin();
+
+	report_put_table(out, &outcome, &preview);
+	fclose(out);
+	is_str(printed,
+	       "RANGE                     PERM          BYTES         DUMPED RULE         NAME\n"
+	       "000000400000-000000500000 r-xp        1048576           4096 elf-headers  "
+	       "/bin/x\\012y\n"
+	       "7f0000000000-7f0000001000 rw-p           4096           4096 anon-private\n"
+	       "livecore: 1234 (na\\033me) would give a core of 12 KiB, at most 8.0 KiB on disk, "
+	       "1 thread, 2 mappings\n",
+	       "the table of a dry run");
+}
+
+#ifdef HAVE_JSON_C
+static const char *text_of(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	need(json_object_object_get_ex(object, key, &value));
+	return json_object_get_string(value);
+}
+
+static int64_t number_of(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	need(json_object_object_get_ex(object, key, &value));
+	return json_object_get_int64(value);
+}
+
+static bool is_one_ascii_line(void)
+{
+	for (size_t i = 0; i + 1 < printed_len; i++) {
+		if (printed[i] < 0x20 || printed[i] == 0x7f)
+			return false;
+	}
+	return printed_len && printed[printed_len - 1] == '\n';
+}
+
+static void test_json(void)
+{
+	struct outcome outcome = make_outcome();
+	struct json_object *object, *losses, *loss;
+	FILE *out = begin();
+
+	add_losses(1);
+	lc_losses_add(&result.losses, LC_LOSS_MEMORY, 0, 0x1000, 0x2000, EIO, "no \x7f");
+	outcome.status = STATUS_LOSSES;
+	json_put_outcome(out, &outcome);
+	fclose(out);
+	ok(is_one_ascii_line(), "one line of ASCII");
+	object = json_tokener_parse(printed);
+	need(object);
+	is(number_of(object, "pid"), 1234, "pid");
+	is_str(text_of(object, "comm"), "na\033me", "comm");
+	is_str(text_of(object, "exe"), "/bin/\xef\xbf\xbd\xc3\xa9", "exe: U+FFFD for bad UTF-8");
+	is_str(text_of(object, "output"), "core.1234", "output");
+	is(number_of(object, "bytes"), 512 << 20, "bytes");
+	is(number_of(object, "bytes_on_disk"), 83 << 20, "bytes_on_disk");
+	is(number_of(object, "frozen_ns"), 41000000, "frozen_ns");
+	is(number_of(object, "status"), 1, "status");
+	is_str(text_of(object, "strategy"), "stop", "strategy");
+	is_str(text_of(object, "version"), lc_version(), "version");
+	ok(!json_object_object_get_ex(object, "error", NULL), "no error");
+	need(json_object_object_get_ex(object, "losses", &losses));
+	is(json_object_array_length(losses), 2, "two losses");
+	loss = json_object_array_get_idx(losses, 0);
+	is_str(text_of(loss, "kind"), "thread", "of a thread");
+	is(number_of(loss, "tid"), 100, "its TID");
+	loss = json_object_array_get_idx(losses, 1);
+	is_str(text_of(loss, "kind"), "memory", "of memory");
+	is_str(text_of(loss, "start"), "0x1000", "start");
+	is_str(text_of(loss, "end"), "0x2000", "end");
+	is_str(text_of(loss, "code"), "EIO", "code");
+	is_str(text_of(loss, "reason"), "no \x7f", "reason");
+	json_object_put(object);
+	lc_losses_free(&result.losses);
+}
+
+static void test_json_error(void)
+{
+	struct lc_err err = {
+		.code = ESRCH,
+		.stage = LC_STAGE_TARGET,
+		.text = "there is no \xf0\x9f\x98\x80",
+	};
+	struct output unnamed = OUTPUT_INIT;
+	struct lc_result nothing = {0};
+	struct outcome outcome = {
+		.pid = 5,
+		.output = &unnamed,
+		.result = &nothing,
+		.err = &err,
+		.status = STATUS_NOTHING,
+	};
+	struct json_object *object, *error;
+	FILE *out = begin();
+
+	json_put_outcome(out, &outcome);
+	fclose(out);
+	ok(is_one_ascii_line(), "one line of ASCII");
+	object = json_tokener_parse(printed);
+	need(object);
+	ok(!text_of(object, "comm") && !text_of(object, "output"), "null where nothing is known");
+	ok(!json_object_object_get_ex(object, "bytes", NULL), "no figures");
+	need(json_object_object_get_ex(object, "error", &error));
+	is_str(text_of(error, "code"), "ESRCH", "code");
+	is_str(text_of(error, "stage"), "target", "stage");
+	is_str(text_of(error, "text"), "there is no \xf0\x9f\x98\x80", "text, beyond 16 bits");
+	ok(!text_of(error, "hint"), "no hint");
+	json_object_put(object);
+}
+
+static void test_json_preview(void)
+{
+	struct outcome outcome = make_outcome();
+	struct json_object *object, *mappings, *row;
+	FILE *out = begin();
+
+	json_put_preview(out, &outcome, &preview);
+	fclose(out);
+	object = json_tokener_parse(printed);
+	need(object);
+	ok(number_of(object, "dry_run"), "dry_run");
+	is(number_of(object, "bytes"), 12288, "bytes");
+	need(json_object_object_get_ex(object, "mappings", &mappings));
+	is(json_object_array_length(mappings), 2, "mappings");
+	row = json_object_array_get_idx(mappings, 0);
+	is_str(text_of(row, "start"), "0x400000", "start");
+	is_str(text_of(row, "perms"), "r-xp", "perms");
+	is_str(text_of(row, "rule"), "elf-headers", "rule");
+	is_str(text_of(row, "name"), "/bin/x\ny", "name");
+	is(number_of(row, "bytes"), 4096, "bytes of it");
+	json_object_put(object);
+}
+#endif
+
+int main(void)
+{
+	test_wrote();
+	test_losses();
+	test_table();
+#ifdef HAVE_JSON_C
+	test_json();
+	test_json_error();
+	test_json_preview();
+#else
+	tap_skip("built without json-c");
+#endif
+	free(printed);
+	return tap_done();
+}
