@@ -28,7 +28,7 @@
 /* Of Linux 6.12 and later: one for the process, though its owner is "LINUX". */
 #define NOTE_X86_XSAVE_LAYOUT 0x205
 
-#define SIGINFO_SIZE	      128
+#define SIGINFO_SIZE          128
 
 /* Bytes of the file with a meaning of their own, on which no contents may lie. */
 struct region {
@@ -349,17 +349,6 @@ static int check_shdrs(struct core *core, const Elf64_Ehdr *ehdr)
 	return 0;
 }
 
-static int check_phdrs_place(struct core *core, const Elf64_Ehdr *ehdr)
-{
-	if (ehdr->e_phoff > core->size ||
-	    core->n_phdrs > (core->size - ehdr->e_phoff) / phdr_size(core))
-		return bad(core, "%llu program headers at 0x%llx do not fit into the file",
-			   (ull)core->n_phdrs, (ull)ehdr->e_phoff);
-	set_region(core, REGION_PHDRS, "the program headers", ehdr->e_phoff,
-		   core->n_phdrs * phdr_size(core));
-	return 0;
-}
-
 static bool regions_overlap(uint64_t off, uint64_t len, const struct region *region)
 {
 	return len && region->len && off < region->off + region->len && region->off < off + len;
@@ -378,6 +367,17 @@ static int check_regions(struct core *core)
 	return 0;
 }
 
+static int check_phdrs_place(struct core *core, const Elf64_Ehdr *ehdr)
+{
+	if (ehdr->e_phoff > core->size ||
+	    core->n_phdrs > (core->size - ehdr->e_phoff) / phdr_size(core))
+		return bad(core, "%llu program headers at 0x%llx do not fit into the file",
+			   (ull)core->n_phdrs, (ull)ehdr->e_phoff);
+	set_region(core, REGION_PHDRS, "the program headers", ehdr->e_phoff,
+		   core->n_phdrs * phdr_size(core));
+	return check_regions(core);
+}
+
 /* ---- program headers ----------------------------------------------------------------------- */
 
 static int check_note_phdr(struct core *core)
@@ -392,7 +392,7 @@ static int check_note_phdr(struct core *core)
 	if (!is_within(phdr.p_offset, phdr.p_filesz, core->size))
 		return bad(core, "the notes end beyond the end of the file");
 	set_region(core, REGION_NOTES, "the notes", phdr.p_offset, phdr.p_filesz);
-	return 0;
+	return check_regions(core);
 }
 
 static int check_contents(struct core *core, uint64_t index, const Elf64_Phdr *phdr,
@@ -840,9 +840,6 @@ static int check_core(struct core *core, const struct elfw_check_expect *expect)
 	if (r < 0)
 		return r;
 	r = check_note_phdr(core);
-	if (r < 0)
-		return r;
-	r = check_regions(core);
 	if (r < 0)
 		return r;
 	r = check_phdrs(core);

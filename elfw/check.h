@@ -8,8 +8,8 @@
 /* What the writer knows that the core must show; a zero n_threads is not compared. */
 struct elfw_check_expect {
 	size_t n_threads; /* NT_PRSTATUS notes */
-	uint64_t base;	  /* where in the file the core begins (a passed descriptor) */
-	uint64_t size;	  /* length of the core; 0: to the end of the file */
+	uint64_t base;    /* where in the file the core begins (a passed descriptor) */
+	uint64_t size;    /* length of the core; 0: to the end of the file */
 };
 
 /*

@@ -17,7 +17,7 @@ struct elfw_abi {
 	uint8_t elf_class;  /* ELFCLASS32 or ELFCLASS64 */
 	uint8_t elf_data;   /* ELFDATA2LSB or ELFDATA2MSB */
 	uint16_t e_machine; /* EM_* */
-	bool uid16;	    /* PRPSINFO holds 16-bit ids: the ABI's __kernel_uid_t is a short */
+	bool uid16;         /* PRPSINFO holds 16-bit ids: the ABI's __kernel_uid_t is a short */
 };
 
 /* The size of the ABI's unsigned long. */

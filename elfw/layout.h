@@ -10,8 +10,8 @@ struct elfw_segment {
 	uint64_t vaddr;
 	uint64_t memsz;
 	uint64_t filesz; /* at most memsz; what is beyond it reads as the reader's rules say */
-	uint64_t off;	 /* out: p_offset, page-aligned */
-	uint32_t flags;	 /* PF_R, PF_W, PF_X */
+	uint64_t off;    /* out: p_offset, page-aligned */
+	uint32_t flags;  /* PF_R, PF_W, PF_X */
 };
 
 /*

@@ -62,7 +62,7 @@ struct elfw_prpsinfo {
 	uint64_t flag;
 	uint32_t uid, gid; /* truncated as the kernel does where the ABI has 16-bit ids */
 	pid_t pid, ppid, pgrp, sid;
-	char fname[16];	 /* not terminated when full */
+	char fname[16];  /* not terminated when full */
 	char psargs[80]; /* terminated; NULs between arguments are spaces */
 };
 

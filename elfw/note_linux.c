@@ -255,13 +255,13 @@ struct siginfo_field {
 };
 
 static const struct siginfo_field siginfo_fields[][5] = {
-	[KIND_KILL] = {{16, 4, 12, 4}, {20, 4, 16, 4}},			 /* pid, uid */
+	[KIND_KILL] = {{16, 4, 12, 4}, {20, 4, 16, 4}},                  /* pid, uid */
 	[KIND_TIMER] = {{16, 4, 12, 4}, {20, 4, 16, 4}, {24, 4, 20, 4}}, /* tid, overrun, int */
-	[KIND_POLL] = {{16, 8, 12, 4}, {24, 4, 16, 4}},			 /* band, fd */
-	[KIND_FAULT] = {{16, 8, 12, 4}},				 /* addr */
-	[KIND_FAULT_MCEERR] = {{16, 8, 12, 4}, {24, 2, 16, 2}},		 /* ..., addr_lsb */
+	[KIND_POLL] = {{16, 8, 12, 4}, {24, 4, 16, 4}},                  /* band, fd */
+	[KIND_FAULT] = {{16, 8, 12, 4}},                                 /* addr */
+	[KIND_FAULT_MCEERR] = {{16, 8, 12, 4}, {24, 2, 16, 2}},          /* ..., addr_lsb */
 	[KIND_FAULT_BNDERR] = {{16, 8, 12, 4}, {32, 8, 20, 4}, {40, 8, 24, 4}}, /* ..., bounds */
-	[KIND_FAULT_PKUERR] = {{16, 8, 12, 4}, {32, 4, 20, 4}},			/* ..., pkey */
+	[KIND_FAULT_PKUERR] = {{16, 8, 12, 4}, {32, 4, 20, 4}},                 /* ..., pkey */
 	[KIND_FAULT_PERF] = {{16, 8, 12, 4}, {24, 8, 16, 4}, {32, 4, 20, 4}, {36, 4, 24, 4}},
 	[KIND_CHLD] = {{16, 4, 12, 4}, /* pid, uid, status, utime, stime */
 		       {20, 4, 16, 4},

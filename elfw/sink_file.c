@@ -26,8 +26,8 @@ struct file_sink {
 	uint64_t base; /* in the file: where the core begins */
 
 	/* A new file. */
-	int dir_fd;		      /* O_PATH; -1: a caller's descriptor */
-	char *name;		      /* in dir_fd */
+	int dir_fd;                   /* O_PATH; -1: a caller's descriptor */
+	char *name;                   /* in dir_fd */
 	char tmp_name[TMP_NAME_SIZE]; /* in dir_fd; empty: the file has none */
 	unsigned int flags;
 

@@ -32,10 +32,10 @@ struct elfw_sink {
 	const struct elfw_sink_ops *ops;
 	int fd;
 	bool committed;
-	bool can_read;			   /* what was written can be read through fd */
-	atomic_int error;		   /* the first, negative; 0: none */
+	bool can_read;                     /* what was written can be read through fd */
+	atomic_int error;                  /* the first, negative; 0: none */
 	_Atomic(const char *) failed_call; /* of the first error */
-	_Atomic uint64_t written;	   /* bytes given to the output, holes not counted */
+	_Atomic uint64_t written;          /* bytes given to the output, holes not counted */
 };
 
 /* Keeps the first error. Returns -code, whichever was the first. */

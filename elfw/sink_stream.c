@@ -24,7 +24,7 @@ struct stream_sink {
 	uint64_t pos; /* of the core: everything before it was written */
 	unsigned int flags;
 	bool owned;
-	bool can_wait;	 /* a write may wait for a reader, and a signal cut it short */
+	bool can_wait;   /* a write may wait for a reader, and a signal cut it short */
 	bool is_regular; /* O_APPEND */
 	uint64_t start_size;
 };

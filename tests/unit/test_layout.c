@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Where everything of a core is. */
+#include <errno.h>
+
+#include "../../elfw/layout.h"
+#include "abis.h"
+#include "tap.h"
+
+#define PAGE 4096
+
+static void test_small_64(void)
+{
+	struct elfw_segment segments[] = {
+		{.vaddr = 0x400000, .memsz = 0x1000, .filesz = 0x1000},
+		{.vaddr = 0x500000, .memsz = 0x3000, .filesz = 0x1800},
+		{.vaddr = 0x600000, .memsz = 0x1000},
+		{.vaddr = 0x7ffffffff000, .memsz = 0x1000, .filesz = 1},
+	};
+	struct elfw_layout layout;
+
+	is(elfw_layout_compute(&abi_x86_64, 1000, segments, 4, PAGE, &layout), 0, "64-bit");
+	is(layout.phoff, 64, "program headers after the ELF header");
+	is(layout.n_phdrs, 5, "PT_NOTE counts");
+	is(layout.note_off, 64 + 5 * 56, "notes after the program headers");
+	is(layout.note_len, 1000, "length of the notes");
+	is(layout.data_off, PAGE, "contents at the next page");
+	is(segments[0].off, 0x1000, "first segment");
+	is(segments[1].off, 0x2000, "second segment");
+	is(segments[2].off, 0x4000, "third segment: after the padding of the second");
+	is(segments[3].off, 0x4000, "fourth segment: the third has no contents");
+	is(layout.data_end, 0x5000, "end of the contents");
+	is(layout.shoff, 0, "no section header");
+	is(layout.size, 0x5000, "size");
+	is(layout.page_size, PAGE, "page size");
+}
+
+static void test_small_32(void)
+{
+	struct elfw_segment segments[] = {{.vaddr = 0xffff0000, .memsz = 0x1000, .filesz = 0x1000}};
+	struct elfw_layout layout;
+
+	is(elfw_layout_compute(&abi_i386, 100, segments, 1, 65536, &layout), 0, "32-bit");
+	is(layout.phoff, 52, "32-bit: program headers");
+	is(layout.note_off, 52 + 2 * 32, "32-bit: notes");
+	is(layout.data_off, 65536, "64 KiB pages: contents");
+	is(layout.size, 2 * 65536, "64 KiB pages: the last page is whole");
+}
+
+static void test_page_end(void)
+{
+	struct elfw_layout layout;
+
+	is(elfw_layout_compute(&abi_x86_64, PAGE - 64 - 56, NULL, 0, PAGE, &layout), 0,
+	   "notes up to a page's end");
+	is(layout.data_off, PAGE, "no page of padding");
+	is(layout.size, PAGE, "no segments: the file ends at the page");
+	is(elfw_layout_compute(&abi_x86_64, PAGE - 64 - 56 + 1, NULL, 0, PAGE, &layout), 0,
+	   "one byte more");
+	is(layout.data_off, 2 * PAGE, "a page more");
+}
+
+static void test_xnum(const struct elfw_abi *abi, size_t shdr_size)
+{
+	struct elfw_segment *segments = calloc(70000, sizeof(*segments));
+	struct elfw_layout layout;
+
+	need(segments);
+	for (size_t i = 0; i < 70000; i++)
+		segments[i] = (struct elfw_segment){.vaddr = i * 2 * PAGE, .memsz = PAGE};
+	segments[7].filesz = PAGE;
+	is(elfw_layout_compute(abi, 0, segments, 65533, PAGE, &layout), 0, "65534 headers");
+	is(layout.shoff, 0, "65534: e_phnum holds it");
+	is(layout.size, layout.data_end, "65534: nothing after the contents");
+	is(elfw_layout_compute(abi, 0, segments, 65534, PAGE, &layout), 0, "65535 headers");
+	is(layout.n_phdrs, 65535, "65535: the true number");
+	is(layout.shoff, layout.data_end, "65535: section header after the contents");
+	is(layout.size, layout.data_end + shdr_size, "65535: and nothing after it");
+	is(elfw_layout_compute(abi, 0, segments, 70000, PAGE, &layout), 0, "70001 headers");
+	is(layout.n_phdrs, 70001, "70001: the true number");
+	is(layout.data_end, layout.data_off + PAGE, "70001: contents");
+	free(segments);
+}
+
+static void test_refused(void)
+{
+	struct elfw_segment seg = {.vaddr = 0x1000, .memsz = 0x1000};
+	struct elfw_layout layout = {.size = 42};
+
+	is(elfw_layout_compute(&abi_x86_64, 0, &seg, 1, 0, &layout), -EINVAL, "no page size");
+	is(elfw_layout_compute(&abi_x86_64, 0, &seg, 1, 4095, &layout), -EINVAL, "odd page size");
+	seg.filesz = 0x1001;
+	is(elfw_layout_compute(&abi_x86_64, 0, &seg, 1, PAGE, &layout), -EINVAL,
+	   "filesz over memsz");
+	seg = (struct elfw_segment){.vaddr = 0x1001, .memsz = 0x1000};
+	is(elfw_layout_compute(&abi_x86_64, 0, &seg, 1, PAGE, &layout), -EINVAL, "odd address");
+	seg = (struct elfw_segment){.vaddr = 0x100000000, .memsz = 0x1000};
+	is(elfw_layout_compute(&abi_i386, 0, &seg, 1, PAGE, &layout), -EOVERFLOW,
+	   "32-bit: address over 4 GiB");
+	seg = (struct elfw_segment){.vaddr = 0xfffff000, .memsz = 0x2000};
+	is(elfw_layout_compute(&abi_i386, 0, &seg, 1, PAGE, &layout), -EOVERFLOW,
+	   "32-bit: end over 4 GiB");
+	seg = (struct elfw_segment){.vaddr = 0, .memsz = 0xffffffff, .filesz = 0xfffff000};
+	is(elfw_layout_compute(&abi_i386, 0, &seg, 1, PAGE, &layout), -EOVERFLOW,
+	   "32-bit: file over 4 GiB");
+	seg = (struct elfw_segment){.vaddr = -(uint64_t)PAGE, .memsz = 2 * PAGE};
+	is(elfw_layout_compute(&abi_x86_64, 0, &seg, 1, PAGE, &layout), -EOVERFLOW,
+	   "64-bit: end wraps");
+	is(elfw_layout_compute(&abi_i386, UINT64_MAX, NULL, 0, PAGE, &layout), -EOVERFLOW,
+	   "32-bit: notes too long");
+	is(elfw_layout_compute(&abi_x86_64, UINT64_MAX, NULL, 0, PAGE, &layout), -EOVERFLOW,
+	   "64-bit: notes too long");
+	is(elfw_layout_compute(&abi_x86_64, UINT64_MAX - 200, NULL, 0, PAGE, &layout), -EOVERFLOW,
+	   "64-bit: rounding wraps");
+	is(elfw_layout_compute(&abi_x86_64, 0, &seg, UINT32_MAX, PAGE, &layout), -EOVERFLOW,
+	   "more segments than sh_info counts");
+	is(layout.size, 42, "failures leave the layout alone");
+	seg = (struct elfw_segment){.vaddr = -(uint64_t)PAGE, .memsz = PAGE};
+	is(elfw_layout_compute(&abi_x86_64, 0, &seg, 1, PAGE, &layout), 0,
+	   "64-bit: the last page of the address space");
+}
+
+static void test_move(void)
+{
+	struct elfw_segment segments[] = {
+		{.vaddr = 0x400000, .memsz = 0x1000, .filesz = 0x1000},
+		{.vaddr = 0x500000, .memsz = 0x1000, .filesz = 0x1000},
+	};
+	struct elfw_layout layout, before;
+
+	need(elfw_layout_compute(&abi_i386, 10, segments, 2, PAGE, &layout) == 0);
+	before = layout;
+	is(elfw_layout_move_phdrs(&abi_i386, 5, &layout), 0, "move");
+	is(layout.phoff, before.data_end, "moved behind the contents");
+	is(layout.n_phdrs, 6, "moved: number");
+	is(layout.size, before.data_end + 6 * 32, "moved: size");
+	is(layout.note_off, before.note_off, "moved: notes stay");
+	is(layout.shoff, 0, "moved: no section header");
+	is(elfw_layout_move_phdrs(&abi_i386, 65534, &layout), 0, "move many");
+	is(layout.phoff, before.data_end, "moved again: to the same place");
+	is(layout.shoff, before.data_end + 65535 * 32, "moved: section header behind");
+	is(layout.size, layout.shoff + 40, "moved: size with it");
+	before = layout;
+	is(elfw_layout_move_phdrs(&abi_i386, UINT32_MAX / 32, &layout), -EOVERFLOW,
+	   "move over 4 GiB");
+	is_mem(&layout, &before, sizeof(layout), "a failed move leaves the layout alone");
+}
+
+int main(void)
+{
+	test_small_64();
+	test_small_32();
+	test_page_end();
+	test_xnum(&abi_x86_64, 64);
+	test_xnum(&abi_i386, 40);
+	test_refused();
+	test_move();
+	return tap_done();
+}
