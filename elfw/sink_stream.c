@@ -76,7 +76,7 @@ static int push(struct stream_sink *stream, const struct iovec *iov, int n_iov, 
 	if (n < 0) {
 		if (errno == EINTR)
 			return -EINTR;
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
+		if (errno == EAGAIN)
 			return wait_writable(stream);
 		return elfw_sink_fail(&stream->sink, "write", errno);
 	}
