@@ -63,6 +63,17 @@ static int refuse_dead(const struct lc_target *t, struct lc_err *err)
 	return -ESRCH;
 }
 
+/* A leader that has exited has no executable any more, the other threads have. NULL if it is not
+ * ours to see. */
+static int read_exe(void *arg, pid_t tid)
+{
+	struct lc_target *t = arg;
+	char path[40];
+
+	snprintf(path, sizeof(path), "task/%d/exe", tid);
+	return lc_procfs_readlink(t->dirfd, path, &t->id.exe) != -ENOENT;
+}
+
 static int read_identity(struct lc_target *t, struct lc_err *err)
 {
 	pid_t pid = t->id.pid;
@@ -82,8 +93,8 @@ static int read_identity(struct lc_target *t, struct lc_err *err)
 	r = refuse_kind(t, pid, err);
 	if (r == 0)
 		r = refuse_dead(t, err);
-	if (r == 0 && lc_procfs_readlink(t->dirfd, "exe", &t->id.exe) < 0)
-		t->id.exe = NULL; /* not ours to see, or a process without one */
+	if (r == 0 && lc_procfs_each_pid(t->dirfd, "task", read_exe, t) < 0)
+		t->id.exe = NULL;
 	return r;
 }
 
