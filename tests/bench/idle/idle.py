@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An idle Python that measures from inside for how long it was stopped; speaks as victim_bench does."""
+import sys
+import threading
+import time
+
+
+class Clock:
+    longest = 0
+    ticks = 0
+    reset = False
+
+    def watch(self):
+        last = time.monotonic_ns()
+        while True:
+            time.sleep(50e-6)
+            now = time.monotonic_ns()
+            if self.reset:
+                self.longest = 0
+                self.reset = False
+            else:
+                self.longest = max(self.longest, now - last)
+            last = now
+            self.ticks += 1
+
+    def wait_ticks(self):
+        start = self.ticks
+        while self.ticks - start < 2:
+            time.sleep(50e-6)
+
+
+clock = Clock()
+threading.Thread(target=clock.watch, daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    if line == "reset\n":
+        clock.reset = True
+    clock.wait_ticks()
+    print("ok" if line == "reset\n" else clock.longest, flush=True)
