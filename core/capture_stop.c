@@ -149,6 +149,9 @@ static bool take_batch(struct job *job, struct batch *b)
 		}
 		if (piece->via == LC_VIA_FILE)
 			r = read_file_piece(job, piece, b->buf + b->len);
+		else if (piece->via == LC_VIA_OWN_VDSO)
+			memcpy(b->buf + b->len, job->c->pieces->own_vdso + piece->file_off,
+			       piece->len);
 		if (r < 0)
 			break;
 		b->len += piece->len;
@@ -259,6 +262,7 @@ static int read_batch(struct job *job, struct batch *b)
 			r = read_forced(job, b, &cur);
 			break;
 		case LC_VIA_FILE:
+		case LC_VIA_OWN_VDSO: /* is there already */
 			advance(b, &cur, b->pieces[cur.i].len - cur.skip);
 			break;
 		}

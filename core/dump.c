@@ -38,6 +38,7 @@ struct prep {
 	struct lc_pagemap pagemap;
 	struct lc_memsrc memsrc;
 	struct lc_mapfile file;
+	struct lc_pieces pieces;
 	struct lc_regbuf regbuf;
 	struct elfw_notes notes;
 	struct lc_capture_buffers *buffers;
@@ -305,6 +306,7 @@ static int reserve(struct prep *p, const struct frozen *f, struct lc_err *err)
 		r = lc_regbuf_reserve(&p->regbuf, 16384);
 	if (r == 0)
 		r = lc_capture_stop_prepare(&p->buffers);
+	lc_pieces_find_own_vdso(&p->pieces);
 	return r < 0 ? lc_err_set(err, -r, LC_STAGE_OUTPUT, "out of memory") : 0;
 }
 
@@ -396,12 +398,17 @@ static int write_head(struct job *job, const struct prep *p, const struct frozen
 
 static int copy(struct job *job, struct prep *p, struct frozen *f, struct lc_capture *c)
 {
-	struct lc_pieces pieces = {
-		.plan = &f->plan, .vmas = &f->vmas, .pagemap = &p->pagemap, .file = &p->file};
+	struct lc_pieces *pieces = &p->pieces;
 
+	pieces->plan = &f->plan;
+	pieces->vmas = &f->vmas;
+	pieces->pagemap = &p->pagemap;
+	pieces->file = &p->file;
+	if (!lc_arch_is_host(f->arch))
+		pieces->own_vdso = NULL;
 	*c = (struct lc_capture){
 		.memsrc = &p->memsrc,
-		.pieces = &pieces,
+		.pieces = pieces,
 		.sink = job->sink,
 		.page_size = p->page_size,
 		.abort = job->request->abort,

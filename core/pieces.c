@@ -6,6 +6,11 @@
 #include "pieces.h"
 
 #include <elf.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "procfs.h"
 
 /* The part of a segment that is in the file and not yet walked. */
 struct span {
@@ -75,6 +80,26 @@ static int next_of_private_file(struct lc_pieces *walk, const struct span *s, st
 	return 0;
 }
 
+static int next_of_vdso(struct lc_pieces *walk, const struct span *s, struct lc_piece *ret)
+{
+	bool same = walk->own_vdso_len == s->vma->end - s->vma->start;
+	struct lc_page_run run;
+	int r;
+
+	if (!walk->own_vdso || !same)
+		return give_process(s, s->start, s->end, ret);
+	r = lc_pagemap_next(walk->pagemap, s->start, s->end, &run);
+	if (r < 0)
+		return r;
+	if (r > 0 && run.start == s->start)
+		return give_process(s, run.start, run.end, ret);
+	ret->addr = s->start;
+	ret->len = (r > 0 ? run.start : s->end) - s->start;
+	ret->file_off = s->start - s->vma->start;
+	ret->via = LC_VIA_OWN_VDSO;
+	return 1;
+}
+
 static int next_of_span(struct lc_pieces *walk, enum lc_source source, const struct span *s,
 			struct lc_piece *ret)
 {
@@ -87,10 +112,32 @@ static int next_of_span(struct lc_pieces *walk, enum lc_source source, const str
 		return give_file(walk, s, s->start, s->end, ret);
 	case LC_SOURCE_PROCESS:
 		return give_process(s, s->start, s->end, ret);
+	case LC_SOURCE_VDSO:
+		return next_of_vdso(walk, s, ret);
 	case LC_SOURCE_NONE:
 		break;
 	}
 	return 0;
+}
+
+void lc_pieces_find_own_vdso(struct lc_pieces *walk)
+{
+	uint64_t base = getauxval(AT_SYSINFO_EHDR);
+	struct lc_text text = {0};
+	struct lc_vmas own = {0};
+
+	if (!base || lc_procfs_read(AT_FDCWD, "/proc/self/maps", &text) < 0) {
+		lc_text_free(&text);
+		return;
+	}
+	if (lc_vmas_parse(text.data, text.len, &own) < 0)
+		return;
+	for (size_t i = 0; i < own.n; i++)
+		if (own.v[i].start == base && strcmp(own.v[i].name, "[vdso]") == 0) {
+			walk->own_vdso = (const uint8_t *)(uintptr_t)base;
+			walk->own_vdso_len = own.v[i].end - base;
+		}
+	lc_vmas_free(&own);
 }
 
 int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len, struct lc_piece *ret_piece)

@@ -9,8 +9,9 @@
 #include "plan.h"
 
 enum lc_via {
-	LC_VIA_PROCESS, /* process_vm_readv */
-	LC_VIA_FORCED,  /* /proc/PID/mem: the target itself may not read it */
+	LC_VIA_PROCESS,  /* process_vm_readv */
+	LC_VIA_OWN_VDSO, /* at lc_pieces.own_vdso + file_off: the same pages, mapped by us too */
+	LC_VIA_FORCED,   /* /proc/PID/mem: the target itself may not read it */
 	LC_VIA_FILE, /* the mapping's file, which lc_pieces.file holds open until the next piece */
 };
 
@@ -18,7 +19,7 @@ struct lc_piece {
 	uint64_t addr;
 	uint64_t off; /* in the core */
 	uint64_t len;
-	uint64_t file_off; /* LC_VIA_FILE */
+	uint64_t file_off; /* LC_VIA_FILE, LC_VIA_OWN_VDSO */
 	enum lc_via via;
 };
 
@@ -28,9 +29,15 @@ struct lc_pieces {
 	const struct lc_vmas *vmas;
 	struct lc_pagemap *pagemap;
 	struct lc_mapfile *file;
+	const uint8_t *own_vdso; /* NULL: the target's ABI is not ours */
+	uint64_t own_vdso_len;
 	size_t segment; /* next */
 	uint64_t at;    /* address in it; 0: its start */
 };
+
+/* Finds our own vdso: every process of one ABI has the same pages of it, and reading those that the
+ * target never used through the target would make them part of it. */
+void lc_pieces_find_own_vdso(struct lc_pieces *walk);
 
 /* The next piece, of at most `max_len` bytes. Returns 1, 0 at the end, or -errno. */
 LC_MUST_CHECK int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len,

@@ -208,12 +208,12 @@ static int plan_private_file(struct planner *p)
 			   LC_SOURCE_PRIVATE_FILE);
 }
 
-static int plan_all(struct planner *p)
+static int plan_all(struct planner *p, enum lc_source source)
 {
 	uint64_t len = p->vma->end - p->vma->start;
 
 	count_data(p, len);
-	return add_segment(p, p->vma->start, len, len, LC_SOURCE_PROCESS);
+	return add_segment(p, p->vma->start, len, len, source);
 }
 
 static int plan_whole(struct planner *p)
@@ -222,7 +222,8 @@ static int plan_whole(struct planner *p)
 	bool zero = strcmp(vma->name, "/dev/zero") == 0;
 
 	if (vma->flags & LC_VMA_SPECIAL)
-		return plan_all(p);
+		return plan_all(p,
+				strcmp(vma->name, "[vdso]") ? LC_SOURCE_PROCESS : LC_SOURCE_VDSO);
 	if (vma->flags & LC_VMA_UFFD)
 		return plan_known_pages(p,
 					"not present, and registered with userfaultfd: its handler "
@@ -239,7 +240,7 @@ static int plan_whole(struct planner *p)
 			   "see");
 	/* the file is not to be had: the process has it, at the price of some pages of page table
 	 */
-	return plan_all(p);
+	return plan_all(p, LC_SOURCE_PROCESS);
 }
 
 /* ---- headers and covers ------------------------------------------------------------------- */

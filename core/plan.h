@@ -17,6 +17,7 @@ enum lc_source {
 	LC_SOURCE_PRIVATE_FILE, /* pages that exist, from the process; the rest from the file */
 	LC_SOURCE_SHARED_FILE,  /* all of it from the file: it is the memory */
 	LC_SOURCE_PROCESS,      /* all of it from the process */
+	LC_SOURCE_VDSO, /* pages that exist, from the process; the rest is in our own vdso */
 };
 
 struct lc_segment {

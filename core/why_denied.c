@@ -131,15 +131,30 @@ void lc_denial_explain(const struct lc_denial_facts *f, struct lc_err *err)
 		say_unknown(f, err);
 }
 
-/* The namespace of a process that we may not trace cannot be read: then nothing is known. */
+/* Root of a user namespace other than the initial one: its capabilities end there. */
+static bool in_child_userns(const struct lc_target *target)
+{
+	struct lc_text map = {0};
+	unsigned long inside = 0, outside = 0, count = UINT32_MAX;
+
+	if (lc_procfs_read(target->procfd, "self/uid_map", &map) == 0)
+		sscanf(map.data, "%lu %lu %lu", &inside, &outside, &count);
+	lc_text_free(&map);
+	return inside != 0 || outside != 0 || count != UINT32_MAX;
+}
+
+/* The namespace of a process that we may not trace cannot be read. If we are in a child namespace,
+ * and may not although we have the capability, then it is not in ours. */
 static bool in_other_userns(const struct lc_target *target)
 {
 	char *ours = NULL, *theirs = NULL;
-	bool other = false;
+	bool other;
 
 	if (lc_procfs_readlink(target->procfd, "self/ns/user", &ours) == 0 &&
 	    lc_procfs_readlink(target->dirfd, "ns/user", &theirs) == 0)
 		other = strcmp(ours, theirs) != 0;
+	else
+		other = in_child_userns(target);
 	free(ours);
 	free(theirs);
 	return other;
@@ -187,8 +202,9 @@ int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err
 		facts.own_seccomp = own.seccomp;
 	}
 	memcpy(facts.target_comm, target->id.comm, sizeof(facts.target_comm));
-	facts.not_dumpable =
-		fstat(target->dirfd, &st) == 0 && st.st_uid == 0 && facts.target.uid[1] != 0;
+	/* the files in /proc/PID, though not the directory itself, are root's then */
+	facts.not_dumpable = fstatat(target->dirfd, "status", &st, 0) == 0 && st.st_uid == 0 &&
+			     facts.target.uid[1] != 0;
 	facts.other_userns = in_other_userns(target);
 	facts.yama = read_yama(target->procfd);
 	read_tracer(target, &facts);

@@ -16,7 +16,7 @@ struct lc_denial_facts {
 	uint64_t cap_prm;    /* our permitted set */
 	struct lc_status target;
 	char target_comm[64];
-	bool not_dumpable; /* /proc/PID belongs to root although the process does not */
+	bool not_dumpable; /* /proc/PID/status is root's although the process does not */
 	bool other_userns; /* known to be in another user namespace */
 	int yama;          /* ptrace_scope; -1: no Yama */
 	int own_seccomp;   /* our own mode */

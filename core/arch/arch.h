@@ -63,4 +63,7 @@ const struct lc_arch *lc_arch_find(uint16_t e_machine, uint8_t elf_class);
  * tasks of one system: the host's and its compat one. NULL if there is none. */
 const struct lc_arch *lc_arch_by_length(size_t prstatus_len);
 
+/* True for the ABI that livecore itself is built for. */
+bool lc_arch_is_host(const struct lc_arch *arch);
+
 #endif

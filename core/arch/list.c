@@ -36,3 +36,8 @@ const struct lc_arch *lc_arch_by_length(size_t prstatus_len)
 			return host[i];
 	return NULL;
 }
+
+bool lc_arch_is_host(const struct lc_arch *arch)
+{
+	return host[0] && arch == host[0];
+}
