@@ -61,15 +61,16 @@ static int dump(const struct options *options, struct lc_target *target, struct 
 	return r;
 }
 
-/* The core is complete, but whoever sent a signal does not expect it to appear any more. */
+/* Whatever failed because of the signal, the signal is the reason. A core that is complete by then
+ * counts too: whoever sent the signal does not expect it to appear any more. */
 static bool was_interrupted(struct lc_err *err)
 {
 	if (!*signals_abort_flag())
 		return false;
 	*err = (struct lc_err){
 		.code = EINTR,
-		.stage = LC_STAGE_OUTPUT,
-		.text = "interrupted by a signal, nothing was written",
+		.stage = err->stage,
+		.text = "interrupted by a signal: the process was let go, no core was written",
 	};
 	return true;
 }
@@ -79,14 +80,19 @@ static enum exit_status run(const struct options *options, pid_t pid, struct out
 			    struct lc_target **ret_target, struct output *output,
 			    struct lc_result *result, struct lc_err *err)
 {
+	int r;
+
 	if (lc_target_open(pid, ret_target, err) < 0)
 		return STATUS_NOTHING;
 	/* An output that cannot be must not cost the process anything. */
 	if (output_open(options, lc_target_identity(*ret_target), names, output, err) < 0)
 		return output->misuse ? STATUS_USAGE : STATUS_NOTHING;
-	if (dump(options, *ret_target, output, result, err) < 0)
+	r = dump(options, *ret_target, output, result, err);
+	if (r < 0)
+		output_explain(output, err);
+	if (was_interrupted(err) || r < 0)
 		return STATUS_NOTHING;
-	if (was_interrupted(err) || output_commit(output, names, err) < 0)
+	if (output_commit(output, names, err) < 0)
 		return STATUS_NOTHING;
 	if (options->verify)
 		output_verify(output, result);

@@ -17,12 +17,12 @@
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
-#define PID_LIMIT	  4194304 /* PID_MAX_LIMIT of include/linux/threads.h on 64-bit kernels */
-#define TIMEOUT_MAX_S	  86400.0
+#define PID_LIMIT         4194304 /* PID_MAX_LIMIT of include/linux/threads.h on 64-bit kernels */
+#define TIMEOUT_MAX_S     86400.0
 #define TIMEOUT_DEFAULT_S 5
-#define NS_PER_SECOND	  1000000000ULL
-#define PROBLEM_SIZE	  512
-#define SHOWN_SIZE	  200 /* of a word of the command line in a message */
+#define NS_PER_SECOND     1000000000ULL
+#define PROBLEM_SIZE      512
+#define SHOWN_SIZE        200 /* of a word of the command line in a message */
 
 enum {
 	KEY_MINIMAL = 0x100,

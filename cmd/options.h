@@ -38,7 +38,7 @@ struct options {
 	bool has_filter;
 	struct lc_filter filter;
 
-	bool replace;	   /* an existing output */
+	bool replace;      /* an existing output */
 	bool ignore_space; /* although the estimate exceeds what the file system has */
 	bool fsync;
 	bool verify;

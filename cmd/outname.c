@@ -125,8 +125,8 @@ static const struct specifier {
 } specifiers[] = {
 	{'%', false, put_percent}, {'p', true, put_ns_pid}, {'P', true, put_pid},
 	{'i', false, put_ns_pid},  {'I', false, put_pid},   {'u', false, put_uid},
-	{'g', false, put_gid},	   {'t', false, put_time},  {'h', false, put_hostname},
-	{'e', false, put_comm},	   {'E', false, put_exe},
+	{'g', false, put_gid},     {'t', false, put_time},  {'h', false, put_hostname},
+	{'e', false, put_comm},    {'E', false, put_exe},
 };
 
 static const struct specifier *specifier_find(char letter)

@@ -10,11 +10,11 @@
 
 /* What the specifiers stand for. Strings are borrowed. */
 struct outname_facts {
-	pid_t pid;	      /* %P, %I: as livecore sees it */
-	pid_t ns_pid;	      /* %p, %i: as the process sees itself */
-	uid_t uid;	      /* %u, real */
-	gid_t gid;	      /* %g, real */
-	time_t time;	      /* %t */
+	pid_t pid;            /* %P, %I: as livecore sees it */
+	pid_t ns_pid;         /* %p, %i: as the process sees itself */
+	uid_t uid;            /* %u, real */
+	gid_t gid;            /* %g, real */
+	time_t time;          /* %t */
 	const char *comm;     /* %e */
 	const char *exe;      /* %E; NULL: not known */
 	const char *hostname; /* %h */

@@ -19,10 +19,10 @@
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
-#define HOSTNAME_SIZE	  256
-#define PROBLEM_SIZE	  160
-#define LABEL_SIZE	  32
-#define SHOWN_LEN	  300 /* of a name in a message */
+#define HOSTNAME_SIZE     256
+#define PROBLEM_SIZE      160
+#define LABEL_SIZE        32
+#define SHOWN_LEN         300 /* of a name in a message */
 
 /* What an errno value of a sink means, and what to do about it. */
 static const struct cause {
@@ -228,10 +228,9 @@ static void set_taken(struct lc_err *err, const char *name)
 {
 	set_cause(err, EEXIST, name);
 	snprintf(err->text, sizeof(err->text),
-		 "cannot write %.*s: the core of another of these processes is there", SHOWN_LEN,
-		 name);
+		 "cannot write %.*s: this run has written another core to it", SHOWN_LEN, name);
 	snprintf(err->hint, sizeof(err->hint),
-		 "use %%P in the name: the PID as seen from here, which no two share");
+		 "give each process once, and use %%P in the name: the PID as seen from here");
 }
 
 static int open_file(const struct options *options, const struct output_names *names,
@@ -282,6 +281,15 @@ int output_open(const struct options *options, const struct lc_identity *identit
 			       "%.*s cannot be read again, so what goes there cannot be verified",
 			       SHOWN_LEN, output_label(output, buf, sizeof(buf)));
 	return 0;
+}
+
+void output_explain(const struct output *output, struct lc_err *err)
+{
+	char buf[LABEL_SIZE];
+
+	/* The engine knows neither the name nor what can be done about it. */
+	if (err->stage == LC_STAGE_OUTPUT && elfw_sink_failed_call(output->sink))
+		set_cause(err, err->code, output_label(output, buf, sizeof(buf)));
 }
 
 int output_commit(struct output *output, struct output_names *names, struct lc_err *err)

@@ -14,10 +14,10 @@
 struct output {
 	struct elfw_sink *sink;
 	char name[PATH_MAX]; /* empty: not known yet */
-	int fd;		     /* the caller's descriptor that it stands for, or -1 */
-	uint64_t base;	     /* where in it the core begins */
-	bool to_stdout;	     /* what is printed must not go there */
-	bool misuse;	     /* what failed is the command line's fault */
+	int fd;              /* the caller's descriptor that it stands for, or -1 */
+	uint64_t base;       /* where in it the core begins */
+	bool to_stdout;      /* what is printed must not go there */
+	bool misuse;         /* what failed is the command line's fault */
 };
 
 #define OUTPUT_INIT ((struct output){.fd = -1})
@@ -37,6 +37,9 @@ void output_names_free(struct output_names *names);
 LC_MUST_CHECK int output_open(const struct options *options, const struct lc_identity *identity,
 			      const struct output_names *names, struct output *output,
 			      struct lc_err *err);
+
+/* After a failed dump: if a system call on the output failed, the error gets the words for it. */
+void output_explain(const struct output *output, struct lc_err *err);
 
 /* Makes the finished core appear, and adds its name. Returns 0 or -errno with `err` filled. */
 LC_MUST_CHECK int output_commit(struct output *output, struct output_names *names,

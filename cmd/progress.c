@@ -11,13 +11,13 @@
 
 #define NS_PER_SECOND 1000000000ULL
 #define QUIET_NS      (NS_PER_SECOND / 2) /* a dump that is over by then needs no bar */
-#define LINE_EVERY_NS NS_PER_SECOND	  /* where each update stays in a log */
+#define LINE_EVERY_NS NS_PER_SECOND       /* where each update stays in a log */
 #define DEFAULT_WIDTH 80
 #define LINE_SIZE     256
 #define FIGURES_WIDTH 48 /* what is on the right of the bar, at most */
 #define LEFT_MAX_S    86400.0
-#define BAR_MIN	      10
-#define BAR_MAX	      50
+#define BAR_MIN       10
+#define BAR_MAX       50
 
 static uint64_t now_ns(void)
 {
@@ -85,31 +85,27 @@ static const char *format_left(double seconds, char buf[static TEXT_FIGURE_SIZE]
 	return buf;
 }
 
-static void format_figures(uint64_t done, uint64_t total, uint64_t elapsed_ns, char *buf,
-			   size_t size)
+static void format_figures(uint64_t done, uint64_t total, double rate, char *buf, size_t size)
 {
 	char done_text[TEXT_FIGURE_SIZE], total_text[TEXT_FIGURE_SIZE];
 	char rate_text[TEXT_FIGURE_SIZE], left_text[TEXT_FIGURE_SIZE];
-	double seconds = (double)elapsed_ns / (double)NS_PER_SECOND;
-	double rate = elapsed_ns ? (double)done / seconds : 0.0;
 	int used;
 
 	used = snprintf(buf, size, "%3.0f%% %s of %s", 100.0 * fraction(done, total),
 			text_size(done, done_text), text_size(total, total_text));
-	/* Before the first byte there is no rate, and nothing to foretell. */
-	if (!done || used < 0 || (size_t)used >= size)
+	if (rate <= 0.0 || used < 0 || (size_t)used >= size)
 		return;
 	snprintf(buf + used, size - (size_t)used, ", %s/s, %s left",
 		 text_size((uint64_t)rate, rate_text),
 		 format_left(total > done ? (double)(total - done) / rate : 0.0, left_text));
 }
 
-char *progress_line(uint64_t done, uint64_t total, uint64_t elapsed_ns, size_t width, char *buf,
+char *progress_line(uint64_t done, uint64_t total, double rate, size_t width, char *buf,
 		    size_t size)
 {
 	size_t used = format_bar(fraction(done, total), width, buf, size);
 
-	format_figures(done, total, elapsed_ns, buf + used, size - used);
+	format_figures(done, total, rate, buf + used, size - used);
 	if (width < size)
 		buf[width] = '\0';
 	return buf;
@@ -125,7 +121,7 @@ static size_t terminal_width(FILE *out)
 	return size.ws_col - 1U;
 }
 
-static void draw_bar(struct progress *progress, uint64_t done, uint64_t total, uint64_t elapsed_ns)
+static void draw_bar(struct progress *progress, uint64_t done, uint64_t total, double rate)
 {
 	char line[LINE_SIZE];
 	size_t width = terminal_width(progress->out);
@@ -133,7 +129,7 @@ static void draw_bar(struct progress *progress, uint64_t done, uint64_t total, u
 
 	if (width >= sizeof(line))
 		width = sizeof(line) - 1;
-	progress_line(done, total, elapsed_ns, width, line, sizeof(line));
+	progress_line(done, total, rate, width, line, sizeof(line));
 	/* Spaces over what a longer line left; a narrower window has less to cover. */
 	if (padding > (int)width)
 		padding = (int)width;
@@ -141,28 +137,42 @@ static void draw_bar(struct progress *progress, uint64_t done, uint64_t total, u
 	progress->drawn_width = strlen(line);
 }
 
-static void draw_line(struct progress *progress, uint64_t done, uint64_t total, uint64_t elapsed_ns)
+static void draw_line(struct progress *progress, uint64_t done, uint64_t total, double rate)
 {
 	char line[LINE_SIZE];
 
-	format_figures(done, total, elapsed_ns, line, sizeof(line));
+	format_figures(done, total, rate, line, sizeof(line));
 	fprintf(progress->out, "livecore: %d: %s\n", progress->pid, line);
+}
+
+/* Counted from the first bytes on: what comes before, stopping threads and reading tables, says
+ * nothing about them. */
+static double update_rate(struct progress *progress, uint64_t done, uint64_t now)
+{
+	if (!progress->first_ns && done) {
+		progress->first_ns = now;
+		progress->first_done = done;
+	}
+	if (!progress->first_ns || now == progress->first_ns)
+		return 0.0;
+	return (double)(done - progress->first_done) * (double)NS_PER_SECOND /
+	       (double)(now - progress->first_ns);
 }
 
 void progress_update(void *arg, uint64_t done, uint64_t total)
 {
 	struct progress *progress = arg;
 	uint64_t now = now_ns();
-	uint64_t elapsed_ns = now - progress->start_ns;
+	double rate = update_rate(progress, done, now);
 
-	if (!progress->enabled || elapsed_ns < QUIET_NS)
+	if (!progress->enabled || now - progress->start_ns < QUIET_NS)
 		return;
 	if (progress->terminal) {
-		draw_bar(progress, done, total, elapsed_ns);
+		draw_bar(progress, done, total, rate);
 	} else {
 		if (progress->drawn_ns && now - progress->drawn_ns < LINE_EVERY_NS)
 			return;
-		draw_line(progress, done, total, elapsed_ns);
+		draw_line(progress, done, total, rate);
 	}
 	progress->drawn_ns = now;
 	fflush(progress->out);

@@ -17,7 +17,9 @@ struct progress {
 	bool terminal; /* one line that is drawn again and again */
 	pid_t pid;
 	uint64_t start_ns;
-	uint64_t drawn_ns; /* 0: not yet */
+	uint64_t first_ns;   /* when the first bytes were seen; 0: not yet */
+	uint64_t first_done; /* how many these were */
+	uint64_t drawn_ns;   /* 0: not yet */
 	size_t drawn_width;
 };
 
@@ -31,8 +33,8 @@ void progress_update(void *arg, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress);
 
 /* The line that is shown, at most `width` characters and without an end of line: a bar where there
- * is room for one. Returns `buf`. */
-char *progress_line(uint64_t done, uint64_t total, uint64_t elapsed_ns, size_t width, char *buf,
+ * is room for one. `rate` in bytes per second, 0: not known yet. Returns `buf`. */
+char *progress_line(uint64_t done, uint64_t total, double rate, size_t width, char *buf,
 		    size_t size);
 
 #endif

@@ -96,7 +96,7 @@ static void put_stages(FILE *out, const struct lc_result *result)
 		const char *name;
 		uint64_t ns;
 	} stages[] = {
-		{"stop", result->stop_ns},	   {"registers", result->registers_ns},
+		{"stop", result->stop_ns},         {"registers", result->registers_ns},
 		{"mappings", result->mappings_ns}, {"copy", result->copy_ns},
 		{"let go", result->thaw_ns},
 	};
@@ -122,17 +122,13 @@ static void put_details(FILE *out, const struct outcome *outcome)
 {
 	const struct lc_result *result = outcome->result;
 	char figure[TEXT_FIGURE_SIZE];
-	size_t left_out = 0;
 
-	if (result->n_mappings > result->n_segments)
-		left_out = result->n_mappings - result->n_segments;
 	put_identity(out, outcome->identity);
 	fprintf(out, "  strategy: %s, %u pass%s over the threads\n",
 		result->strategy ? result->strategy : "none", result->n_passes,
 		result->n_passes == 1 ? "" : "es");
 	fprintf(out, "  content:  %s", text_count(result->n_mappings, "mapping", figure));
-	fprintf(out, ", %zu left out, %s", left_out,
-		text_count(result->n_segments, "segment", figure));
+	fprintf(out, ", %s", text_count(result->n_segments, "segment", figure));
 	fprintf(out, ", %s read\n", text_size(result->bytes_read, figure));
 	put_stages(out, result);
 }

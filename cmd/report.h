@@ -12,11 +12,11 @@
 
 /* What became of one process. Everything is borrowed. */
 struct outcome {
-	pid_t pid;			    /* as it was asked for */
+	pid_t pid;                          /* as it was asked for */
 	const struct lc_identity *identity; /* NULL: there is no such process */
 	const struct output *output;
 	const struct lc_result *result; /* its figures count if there is no error */
-	const struct lc_err *err;	/* code 0: none */
+	const struct lc_err *err;       /* code 0: none */
 	uint64_t disk_bytes;
 	bool is_stream; /* the output has no blocks */
 	enum exit_status status;

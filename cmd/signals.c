@@ -7,7 +7,7 @@
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
-#define KICK_US		  50000
+#define KICK_US           50000
 
 static volatile sig_atomic_t abort_signal;
 

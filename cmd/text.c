@@ -9,9 +9,9 @@
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
-#define KIB		  1024.0
-#define NS_PER_US	  1000.0
-#define NS_PER_SECOND	  1000000000ULL
+#define KIB               1024.0
+#define NS_PER_US         1000.0
+#define NS_PER_SECOND     1000000000ULL
 
 /* Room for the longest escaped character: four bytes as \NNN. */
 #define ESCAPED_MAX 17
@@ -72,7 +72,7 @@ size_t text_utf8_decode(const char *s, uint32_t *ret_code)
 static const struct {
 	uint32_t first, last;
 } unsafe_ranges[] = {
-	{0x00, 0x1f},	  {0x7f, 0x9f},	    {0x200e, 0x200f}, {0x2028, 0x202e},
+	{0x00, 0x1f},     {0x7f, 0x9f},     {0x200e, 0x200f}, {0x2028, 0x202e},
 	{0x2066, 0x2069}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},
 };
 
