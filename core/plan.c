@@ -17,6 +17,9 @@
  * hole if it does not; holes are lost when a core is copied or sent, so only small gaps stay. */
 #define SPLIT_GAP (UINT64_C(1) << 20)
 
+/* The same for files: what a gap of file pages costs is its contents, so the bound is lower. */
+#define FILE_GAP (UINT64_C(64) << 10)
+
 struct planner {
 	const struct lc_plan_inputs *in;
 	struct lc_losses *losses; /* may be NULL */
@@ -191,7 +194,7 @@ static int plan_shared_file(struct planner *p)
 }
 
 /* Pages of its own may be beyond the end of the file. */
-static int plan_private_file(struct planner *p)
+static int plan_whole_file(struct planner *p)
 {
 	const struct lc_vma *vma = p->vma;
 	uint64_t end = end_of_file(p);
@@ -206,6 +209,60 @@ static int plan_private_file(struct planner *p)
 	count_data(p, end - vma->start);
 	return add_segment(p, vma->start, end - vma->start, end - vma->start,
 			   LC_SOURCE_PRIVATE_FILE);
+}
+
+/* What lies in [b->data_end, start) is left to the file: a segment of its own without contents,
+ * because lldb takes what is behind the contents of a segment for zero. */
+static int leave_to_file(struct planner *p, struct builder *b, uint64_t start)
+{
+	int r = flush(p, b, b->data_end);
+
+	if (r == 0)
+		r = add_segment(p, b->data_end, start - b->data_end, 0, LC_SOURCE_NONE);
+	b->start = start;
+	b->data_end = start;
+	return r;
+}
+
+/*
+ * The pages that the process has, as they are; small gaps from the file, large ones left to it: a
+ * reader finds them there, and a process that maps far more than it uses has a core of what it
+ * uses.
+ */
+static int plan_used_file(struct planner *p)
+{
+	struct builder b = {p->vma->start, p->vma->start, LC_SOURCE_PRIVATE_FILE};
+	uint64_t at = p->vma->start;
+	struct lc_page_run run;
+	int r;
+
+	while ((r = lc_pagemap_next(p->in->pagemap, at, p->vma->end, &run)) > 0) {
+		at = run.end;
+		if (run.start - b.data_end >= FILE_GAP)
+			r = leave_to_file(p, &b, run.start);
+		if (r < 0)
+			return r;
+		count_data(p, run.end - b.data_end);
+		b.data_end = run.end;
+	}
+	return r < 0 ? r : leave_to_file(p, &b, p->vma->end);
+}
+
+/* Whether a reader will find in the file what this process sees now: it has a name, and nobody
+ * writes to it through this mapping. --all trusts no file. */
+static bool is_in_its_file(const struct planner *p)
+{
+	const struct lc_vma *vma = p->vma;
+	bool writes_to_it = (vma->flags & LC_VMA_SHARED) && strchr(vma->perms, 'w');
+
+	return !p->in->all && !(vma->flags & LC_VMA_DELETED) && !writes_to_it;
+}
+
+static int plan_file(struct planner *p)
+{
+	if (is_in_its_file(p))
+		return plan_used_file(p);
+	return p->vma->flags & LC_VMA_SHARED ? plan_shared_file(p) : plan_whole_file(p);
 }
 
 static int plan_all(struct planner *p, enum lc_source source)
@@ -232,7 +289,7 @@ static int plan_whole(struct planner *p)
 	    ((vma->flags & LC_VMA_HUGETLB) && !(vma->flags & LC_VMA_SHARED)))
 		return plan_pages(p);
 	if (lc_mapfile_get(p->in->file, vma) == 0)
-		return vma->flags & LC_VMA_SHARED ? plan_shared_file(p) : plan_private_file(p);
+		return plan_file(p);
 	if (vma->flags & LC_VMA_SHARED)
 		return plan_known_pages(
 			p, "shared memory that this process has not touched: whether it "

@@ -6,6 +6,8 @@
 #include "tap.h"
 
 #include <elf.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGE UINT64_C(4096)
 #define MIB  (UINT64_C(1) << 20)
@@ -146,6 +148,57 @@ static void test_shared_without_file(void)
 	file = (struct lc_mapfile){.fd = -1};
 }
 
+/* A file of 1 MiB that the plan believes to be the mapping's. */
+static void start_file(const char *perms, uint32_t flags)
+{
+	start(MIB, perms, flags);
+	vma.inode = 9;
+	vma.name = (char *)"/f";
+	vma.offset = PAGE;
+	lc_mapfile_close(&file);
+	file = (struct lc_mapfile){.fd = memfd_create("f", 0), .inode = 9};
+	need(file.fd >= 0 && ftruncate(file.fd, MIB - 64 * PAGE) == 0);
+	file.st.st_size = MIB - 64 * PAGE;
+}
+
+static void test_used_file(void)
+{
+	start_file("rw-p", 0);
+	page_run(PAGE, 2 * PAGE, OWN);
+	page_run(4 * PAGE, 5 * PAGE, OF_FILE);
+	page_run(40 * PAGE, 41 * PAGE, OF_FILE);
+	make();
+	is(plan.n, 4, "data of a file: what is used, and what is left to the file");
+	segment(0, 0, 5 * PAGE, 5 * PAGE, "small gaps are filled from the file");
+	segment(1, 5 * PAGE, 35 * PAGE, 0, "a large one is left to it");
+	segment(2, 40 * PAGE, PAGE, PAGE, "the next pages");
+	segment(3, 41 * PAGE, MIB - 41 * PAGE, 0, "and the rest");
+	is(plan.data_bytes, 6 * PAGE, "six pages to read");
+}
+
+static void test_deleted_file(void)
+{
+	start_file("rw-p", LC_VMA_DELETED);
+	page_run(PAGE, 2 * PAGE, OWN);
+	make();
+	is(plan.n, 1, "data of a deleted file: nobody will find it");
+	segment(0, 0, MIB - 65 * PAGE, MIB - 65 * PAGE, "all of it, up to the end of the file");
+}
+
+static void test_shared_file(void)
+{
+	char page[PAGE];
+
+	start_file("rw-s", LC_VMA_SHARED | LC_VMA_DELETED);
+	memset(page, 1, sizeof(page));
+	need(pwrite(file.fd, page, PAGE, 5 * PAGE) == (ssize_t)PAGE);
+	make();
+	is(plan.n, 1, "shared memory");
+	segment(0, 0, MIB - 65 * PAGE, 5 * PAGE, "what exists in the file, mapped here or not");
+	is(plan.data_bytes, PAGE, "holes are neither read nor made");
+	is(losses.n, 0, "and nothing is lost");
+}
+
 static void test_pieces(void)
 {
 	struct lc_pieces walk = {.plan = &plan, .vmas = &vmas, .pagemap = &pagemap, .file = &file};
@@ -204,6 +257,10 @@ int main(void)
 	test_guards();
 	test_userfaultfd();
 	test_shared_without_file();
+	test_used_file();
+	test_deleted_file();
+	test_shared_file();
+	lc_mapfile_close(&file);
 	test_pieces();
 	test_pagemap();
 	lc_plan_free(&plan);
