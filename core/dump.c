@@ -39,6 +39,7 @@ struct prep {
 	struct lc_memsrc memsrc;
 	struct lc_mapfile file;
 	struct lc_pieces pieces;
+	struct lc_header_memo headers;
 	struct lc_regbuf regbuf;
 	struct elfw_notes notes;
 	struct lc_capture_buffers *buffers;
@@ -158,6 +159,7 @@ static void prep_free(struct prep *p)
 	elfw_notes_free(&p->notes);
 	lc_regbuf_free(&p->regbuf);
 	lc_mapfile_close(&p->file);
+	lc_header_memo_free(&p->headers);
 	lc_memsrc_close(&p->memsrc);
 	lc_pagemap_close(&p->pagemap);
 	lc_vma_hints_free(&p->hints);
@@ -200,6 +202,7 @@ static int make_plan(struct prep *p, struct frozen *f, struct lc_losses *losses,
 		.pagemap = &p->pagemap,
 		.file = &p->file,
 		.memsrc = &p->memsrc,
+		.headers = &p->headers,
 		.filter = lc_filter_apply(p->request->filter, p->info.filter),
 		.all = p->request->all,
 		.minimal = p->request->minimal,

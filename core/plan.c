@@ -258,13 +258,6 @@ static bool is_in_its_file(const struct planner *p)
 	return !p->in->all && !(vma->flags & LC_VMA_DELETED) && !writes_to_it;
 }
 
-static int plan_file(struct planner *p)
-{
-	if (is_in_its_file(p))
-		return plan_used_file(p);
-	return p->vma->flags & LC_VMA_SHARED ? plan_shared_file(p) : plan_whole_file(p);
-}
-
 static int plan_all(struct planner *p, enum lc_source source)
 {
 	uint64_t len = p->vma->end - p->vma->start;
@@ -288,8 +281,10 @@ static int plan_whole(struct planner *p)
 	if (!lc_vma_has_file(vma) || zero ||
 	    ((vma->flags & LC_VMA_HUGETLB) && !(vma->flags & LC_VMA_SHARED)))
 		return plan_pages(p);
+	if (is_in_its_file(p))
+		return plan_used_file(p);
 	if (lc_mapfile_get(p->in->file, vma) == 0)
-		return plan_file(p);
+		return vma->flags & LC_VMA_SHARED ? plan_shared_file(p) : plan_whole_file(p);
 	if (vma->flags & LC_VMA_SHARED)
 		return plan_known_pages(
 			p, "shared memory that this process has not touched: whether it "
@@ -326,11 +321,50 @@ static bool is_executable_file(struct planner *p)
 	return lc_mapfile_get(p->in->file, p->vma) == 0 && (p->in->file->st.st_mode & 0111);
 }
 
+/* Mappings come in the same order each time: what was remembered next is nearly always the one. */
+static const struct lc_known_header *recall(struct lc_header_memo *memo, const struct lc_vma *vma)
+{
+	for (size_t i = 0; i < memo->n; i++) {
+		size_t at = (memo->cursor + i) % memo->n;
+		const struct lc_known_header *h = &memo->v[at];
+
+		if (h->inode == vma->inode && h->dev_major == vma->dev_major &&
+		    h->dev_minor == vma->dev_minor) {
+			memo->cursor = at + 1;
+			return h;
+		}
+	}
+	return NULL;
+}
+
+static bool has_header(struct planner *p)
+{
+	struct lc_header_memo *memo = p->in->headers;
+	const struct lc_known_header *known = recall(memo, p->vma);
+	bool is_header;
+
+	if (known)
+		return known->is_header;
+	is_header = starts_with_elf(p) || is_executable_file(p);
+	if (lc_grow((void **)&memo->v, &memo->cap, memo->n, sizeof(*memo->v)) == 0)
+		memo->v[memo->n++] = (struct lc_known_header){.inode = p->vma->inode,
+							      .dev_major = p->vma->dev_major,
+							      .dev_minor = p->vma->dev_minor,
+							      .is_header = is_header};
+	return is_header;
+}
+
+void lc_header_memo_free(struct lc_header_memo *memo)
+{
+	free(memo->v);
+	*memo = (struct lc_header_memo){0};
+}
+
 static int plan_header(struct planner *p)
 {
 	uint64_t len = p->vma->end - p->vma->start;
 	bool nameless = p->vma->flags & LC_VMA_DELETED;
-	bool header = starts_with_elf(p) || is_executable_file(p);
+	bool header = has_header(p);
 	uint64_t filesz = header ? p->in->page_size : 0;
 
 	if (!header)

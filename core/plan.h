@@ -42,12 +42,26 @@ struct lc_plan {
 	uint64_t data_bytes;
 };
 
+/* Which files start with a header that a core holds. Asked before the freeze, and remembered inside
+ * it: a file is the same file there. Starts zeroed. */
+struct lc_header_memo {
+	struct lc_known_header {
+		uint64_t inode;
+		uint32_t dev_major, dev_minor;
+		bool is_header;
+	} * v;
+	size_t n, cap, cursor;
+};
+
+void lc_header_memo_free(struct lc_header_memo *memo);
+
 /* What planning asks; all of it is the caller's. */
 struct lc_plan_inputs {
 	const struct lc_vmas *vmas;
 	struct lc_pagemap *pagemap;
 	struct lc_mapfile *file;
 	const struct lc_memsrc *memsrc;
+	struct lc_header_memo *headers;
 	uint32_t filter; /* the bits in force */
 	bool all, minimal;
 	uint64_t page_size;

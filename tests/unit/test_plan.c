@@ -23,6 +23,7 @@ static struct lc_plan plan;
 static struct lc_losses losses;
 static struct lc_mapfile file = {.fd = -1};
 static struct lc_memsrc memsrc = {.memfd = -1};
+static struct lc_header_memo headers;
 
 static void start(uint64_t len, const char *perms, uint32_t flags)
 {
@@ -50,6 +51,7 @@ static void make(void)
 				    .pagemap = &pagemap,
 				    .file = &file,
 				    .memsrc = &memsrc,
+				    .headers = &headers,
 				    .filter = 0x33,
 				    .page_size = PAGE};
 
