@@ -42,6 +42,7 @@ struct prep {
 	struct lc_header_memo headers;
 	struct lc_regbuf regbuf;
 	struct elfw_notes notes;
+	struct elfw_notes extra; /* the architecture's: CPUID is slow in a virtual machine */
 	struct lc_capture_buffers *buffers;
 };
 
@@ -157,6 +158,7 @@ static void prep_free(struct prep *p)
 {
 	lc_capture_buffers_free(p->buffers);
 	elfw_notes_free(&p->notes);
+	elfw_notes_free(&p->extra);
 	lc_regbuf_free(&p->regbuf);
 	lc_mapfile_close(&p->file);
 	lc_header_memo_free(&p->headers);
@@ -305,6 +307,9 @@ static int reserve(struct prep *p, const struct frozen *f, struct lc_err *err)
 
 	p->notes = ELFW_NOTES_INIT(&f->arch->abi);
 	r = elfw_notes_reserve(&p->notes, f->layout.note_len + f->layout.note_len / 8 + 16384);
+	p->extra = ELFW_NOTES_INIT(&f->arch->abi);
+	if (r == 0 && f->arch->add_extra_notes)
+		r = f->arch->add_extra_notes(&p->extra);
 	if (r == 0)
 		r = lc_regbuf_reserve(&p->regbuf, 16384);
 	if (r == 0)
@@ -379,6 +384,7 @@ static int build_notes(struct prep *p, struct frozen *f, struct lc_losses *losse
 		.arch = f->arch,
 		.threads = &f->threads,
 		.vmas = &f->vmas,
+		.extra = &p->extra,
 		.page_size = p->page_size,
 	};
 	int r;

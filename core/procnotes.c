@@ -307,7 +307,7 @@ int lc_notes_build(const struct lc_note_inputs *in, struct lc_regbuf *buf, struc
 			return r;
 		first = false;
 	}
-	return in->arch->add_extra_notes ? in->arch->add_extra_notes(notes) : 0;
+	return elfw_notes_append(notes, in->extra);
 }
 
 static size_t row_size(const struct lc_regset_row *row)

@@ -35,6 +35,7 @@ struct lc_note_inputs {
 	const struct lc_arch *arch;
 	const struct lc_threads *threads;
 	const struct lc_vmas *vmas;
+	const struct elfw_notes *extra; /* what the architecture adds at the end */
 	uint64_t page_size;
 };
 
