@@ -51,7 +51,8 @@ int elfw_sink_open_fd(int fd, struct elfw_sink **ret_sink)
 
 	if (flags < 0)
 		return -errno;
-	if ((flags & O_PATH) || (flags & O_ACCMODE) == O_RDONLY)
+	/* O_PATH comes without an access mode too. */
+	if ((flags & O_ACCMODE) == O_RDONLY)
 		return -EBADF;
 	if (fstat(fd, &st) < 0)
 		return -errno;

@@ -419,7 +419,7 @@ static int split_path(const char *path, char **ret_dir, char **ret_name)
 
 	if (!*path)
 		return -ENOENT;
-	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+	if (!*name)
 		return -EISDIR;
 	if (!slash)
 		*ret_dir = strdup(".");

@@ -45,6 +45,7 @@ static const struct mutation mutations[] = {
 	{"e_shentsize is 0", IN_FILE, 0, 40, 8, 5 * PAGE - 64},
 	/* program headers */
 	{"program header 0 is not PT_NOTE", IN_PHDR, 0, 0, 4, PT_LOAD},
+	{"program header 3 is PT_NULL", IN_PHDR, 3, 0, 4, PT_NULL},
 	{"program header 2 is a second PT_NOTE", IN_PHDR, 2, 0, 4, PT_NOTE},
 	{"the notes end beyond", IN_PHDR, 0, 32, 8, 5 * PAGE},
 	{"the notes end beyond", IN_PHDR, 0, 32, 8, UINT64_MAX},

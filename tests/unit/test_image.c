@@ -230,6 +230,33 @@ static void test_stream(const struct elfw_abi *abi)
 	free_core(&piped);
 }
 
+/* Notes longer than any buffer. */
+static void test_long_notes(void)
+{
+	struct made_core core;
+	struct elfw_sink *sink;
+	void *desc;
+	uint8_t *data;
+
+	plan_core(&core, &abi_x86_64);
+	need(elfw_notes_add_blank(&core.notes, "LINUX", 0x202, 100000, &desc) == 0);
+	for (size_t i = 0; i < 100000; i++)
+		((uint8_t *)desc)[i] = (uint8_t)(i * 3);
+	need(elfw_layout_compute(core.abi, core.notes.len, core.segments, 4, PAGE, &core.layout) ==
+	     0);
+	core.fd = memfd_create("core", MFD_CLOEXEC);
+	need(elfw_sink_open_fd(core.fd, &sink) == 0);
+	is(write_core(&core, sink), 0, "long notes");
+	is(elfw_image_write_tail(sink, core.abi, &core.layout), 0, "tail");
+	need(elfw_sink_commit(sink) == 0);
+	elfw_sink_close(sink);
+	data = read_back(&core);
+	is(data[0], 0x7f, "the header is there");
+	is_mem(data + core.layout.note_off, core.notes.data, core.notes.len, "and the notes");
+	free(data);
+	free_core(&core);
+}
+
 static void test_errors(void)
 {
 	struct elfw_abi odd = {7, ELFDATA2LSB, EM_X86_64, false};
@@ -270,6 +297,7 @@ int main(int argc, char **argv)
 	test_xnum(&abi_x86_64, argc > 1 ? "xnum64" : NULL);
 	test_xnum(&abi_i386, NULL);
 	test_xnum(&abi_s390x, argc > 1 ? "xnum64be" : NULL);
+	test_long_notes();
 	test_errors();
 	return tap_done();
 }

@@ -20,7 +20,7 @@
 #include "tap.h"
 
 #define BLOCK 4096
-#define MIB   (1024 * 1024)
+#define MIB   (1024 * 1024L)
 
 /* ---- the directory that everything happens in ---------------------------------------------- */
 
@@ -355,6 +355,41 @@ static void test_unaligned(void)
 	free(back);
 }
 
+/* A core that begins within a block: the holes are the file's blocks, and what is between them is
+ * one write. */
+static void test_unaligned_base(void)
+{
+	int fd = open("passed", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	uint8_t *data = calloc(4, BLOCK), *back = calloc(4, BLOCK);
+	struct elfw_sink *sink;
+	int64_t calls;
+	int r;
+
+	need(data && back && fd >= 0 && lseek(fd, 100, SEEK_SET) == 100);
+	need(elfw_sink_open_fd(fd, &sink) == 0);
+	data[4 * BLOCK - 1] = 1;
+	calls = n_write_calls();
+	r = elfw_sink_write(sink, 0, data, 4 * BLOCK, NULL);
+	calls = calls < 0 ? -1 : n_write_calls() - calls;
+	is(r, 0, "zeros from the middle of a block on");
+	is(sink->written, BLOCK, "three whole blocks were left out, the parts were not");
+	need(pread(fd, back, 4 * BLOCK, 100) == 4 * BLOCK);
+	is_mem(back, data, 4 * BLOCK, "the same");
+	memset(data, 1, 4 * BLOCK);
+	if (calls >= 0) {
+		is(calls, 2, "two writes");
+		calls = n_write_calls();
+		r = elfw_sink_write(sink, 4 * BLOCK, data, 4 * BLOCK, NULL);
+		is(n_write_calls() - calls, 1, "one write without zeros, parts of blocks included");
+		is(r, 0, "no zeros");
+	}
+	elfw_sink_close(sink);
+	close(fd);
+	unlink("passed");
+	free(data);
+	free(back);
+}
+
 struct writer {
 	pthread_t thread;
 	struct elfw_sink *sink;
@@ -469,7 +504,8 @@ static void test_passed_file(void)
 	is(elfw_sink_write(sink, BLOCK, data, 3 * BLOCK, NULL), 0, "write");
 	is(elfw_sink_finish(sink, 5 * BLOCK), 0, "finish");
 	is(elfw_sink_commit(sink), 0, "commit");
-	ok(elfw_sink_disk_bytes(sink) <= 2 * BLOCK, "blocks of the core alone");
+	ok(elfw_sink_disk_bytes(sink) > 0 && elfw_sink_disk_bytes(sink) <= 2 * BLOCK,
+	   "blocks of the core alone");
 	elfw_sink_close(sink);
 	is(lseek(fd, 0, SEEK_CUR), 6 * BLOCK, "the position is after the core");
 	is(file_size("passed"), 6 * BLOCK, "the size is the core's end");
@@ -526,6 +562,26 @@ static void test_passed_file_threads(void)
 	close(fd);
 	unlink("passed");
 	free(old);
+}
+
+/* Even undoing may fail. */
+static void test_passed_file_sealed(void)
+{
+	int fd = memfd_create("core", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct elfw_sink *sink;
+
+	need(fd >= 0 && elfw_sink_open_fd(fd, &sink) == 0);
+	need(elfw_sink_write(sink, 0, "x", 1, NULL) == 0);
+	need(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	errno = 123;
+	elfw_sink_close(sink);
+	is(errno, 123, "close keeps errno when undoing fails");
+
+	need(elfw_sink_open_fd(fd, &sink) == 0);
+	is(elfw_sink_write(sink, 0, "y", 1, NULL), -EPERM, "what is there cannot be dropped");
+	is(strcmp(elfw_sink_failed_call(sink), "ftruncate"), 0, "the call that failed");
+	elfw_sink_close(sink);
+	close(fd);
 }
 
 static void test_passed_kinds(void)
@@ -828,11 +884,13 @@ int main(void)
 	test_killed();
 	test_holes();
 	test_unaligned();
+	test_unaligned_base();
 	test_threads();
 	test_file_size_limit();
 	test_passed_file();
 	test_passed_file_abandoned();
 	test_passed_file_threads();
+	test_passed_file_sealed();
 	test_passed_kinds();
 	test_append();
 	test_pipes();
