@@ -2,6 +2,7 @@
 /* The grammar of --filter and the kernel's rules of what a core holds. Pure functions. */
 #include "filter.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,12 +30,12 @@ const char *lc_filter_bit_name(enum lc_filter_bit bit)
 
 static int fail_word(struct lc_err *err, const char *word, size_t len)
 {
-	char known[LC_TEXT_SIZE] = "";
+	char known[LC_TEXT_SIZE];
+	size_t at = 0;
 
-	for (size_t i = 0; i < LC_FILTER_N_BITS; i++) {
-		strcat(known, i ? ", " : "");
-		strcat(known, bit_names[i]);
-	}
+	for (size_t i = 0; i < LC_FILTER_N_BITS; i++)
+		at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "",
+				       bit_names[i]);
 	lc_err_set(err, EINVAL, LC_STAGE_NONE, "'%.*s' is no kind of mapping",
 		   (int)(len > 64 ? 64 : len), word);
 	lc_err_hint(err, "known are %s, or the bits as a number (0x33)", known);

@@ -177,15 +177,19 @@ static int plan_shared_file(struct planner *p)
 	const struct lc_vma *vma = p->vma;
 	struct builder b = {vma->start, vma->start, LC_SOURCE_SHARED_FILE};
 	uint64_t end = end_of_file(p);
-	uint64_t at = vma->start, from, to;
-	int r;
+	uint64_t base = vma->start - vma->offset; /* may wrap: address = base + file offset */
+	uint64_t at = vma->start;
 
-	while (at < end &&
-	       (r = lc_mapfile_next_data(p->in->file, at - vma->start + vma->offset,
-					 end - vma->start + vma->offset, &from, &to)) > 0) {
-		uint64_t first = (from - vma->offset + vma->start) & ~(p->in->page_size - 1);
+	while (at < end) {
+		uint64_t from, to, first;
+		int r = lc_mapfile_next_data(p->in->file, at - base, end - base, &from, &to);
 
-		at = page_up(p, to - vma->offset + vma->start);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			break;
+		first = (from + base) & ~(p->in->page_size - 1);
+		at = page_up(p, to + base);
 		r = add_run(p, &b, first < b.data_end ? b.data_end : first, at);
 		if (r < 0)
 			return r;
