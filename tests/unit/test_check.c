@@ -52,6 +52,7 @@ static const struct mutation mutations[] = {
 	{"the notes end beyond", IN_PHDR, 0, 8, 8, UINT64_MAX},
 	{"the ELF header and the notes overlap", IN_PHDR, 0, 8, 8, 0},
 	{"the program headers and the notes overlap", IN_PHDR, 0, 8, 8, 80},
+	{"no NT_PRSTATUS", IN_PHDR, 0, 32, 8, 0},
 	{"contents of segment 1 overlap the notes", IN_PHDR, 0, 8, 8, PAGE},
 	{"segment 1 has p_filesz over p_memsz", IN_PHDR, 1, 32, 8, PAGE + 1},
 	{"segment 1 has p_filesz over p_memsz", IN_PHDR, 1, 40, 8, PAGE - 1},
@@ -199,24 +200,35 @@ static void test_other_type(void)
 	free_core(&core);
 }
 
-/* A second PRPSINFO needs a note of its size. */
-static void test_second_prpsinfo(void)
+/* Writes `core` with what was added to its notes, and wants `want` to be said of it. */
+static void check_added(struct made_core *core, const char *want)
 {
+	struct elfw_sink *sink;
+
+	need(elfw_layout_compute(core->abi, core->notes.len, core->segments, 4, PAGE,
+				 &core->layout) == 0);
+	core->fd = memfd_create("core", MFD_CLOEXEC);
+	need(elfw_sink_open_fd(core->fd, &sink) == 0 && write_core(core, sink) == 0);
+	need(elfw_image_write_tail(sink, core->abi, &core->layout) == 0);
+	need(elfw_sink_commit(sink) == 0);
+	elfw_sink_close(sink);
+	is_problem(check(core->fd, 2), want);
+	free_core(core);
+}
+
+/* What can only be wrong with one note more. */
+static void test_second(void)
+{
+	const struct elfw_file_mapping map = {0x400000, 0x401000, 0, "/bin/x"};
 	const struct elfw_prpsinfo prpsinfo = {.sname = 'R'};
 	struct made_core core;
-	struct elfw_sink *sink;
 
 	plan_core(&core, &abi_x86_64);
 	need(elfw_notes_add_prpsinfo(&core.notes, &prpsinfo) == 0);
-	need(elfw_layout_compute(core.abi, core.notes.len, core.segments, 4, PAGE, &core.layout) ==
-	     0);
-	core.fd = memfd_create("core", MFD_CLOEXEC);
-	need(elfw_sink_open_fd(core.fd, &sink) == 0 && write_core(&core, sink) == 0);
-	need(elfw_image_write_tail(sink, core.abi, &core.layout) == 0);
-	need(elfw_sink_commit(sink) == 0);
-	elfw_sink_close(sink);
-	is_problem(check(core.fd, 2), "note 8: a second NT_PRPSINFO");
-	free_core(&core);
+	check_added(&core, "note 8: a second NT_PRPSINFO");
+	plan_core(&core, &abi_x86_64);
+	need(elfw_notes_add_files(&core.notes, &map, 1, PAGE) == 0);
+	check_added(&core, "note 8: a second NT_FILE");
 }
 
 /* Cut anywhere, a core is not right: its last byte belongs to a segment. */
@@ -386,7 +398,7 @@ int main(int argc, char **argv)
 	test_good();
 	test_mutations();
 	test_other_type();
-	test_second_prpsinfo();
+	test_second();
 	test_truncated();
 	test_base();
 	test_rewritten();
