@@ -10,10 +10,6 @@
 #include "memsrc.h"
 #include "pieces.h"
 
-struct lc_range {
-	uint64_t start, end; /* addresses */
-};
-
 /* Starts zeroed but for what the caller lends. */
 struct lc_capture {
 	const struct lc_memsrc *memsrc;

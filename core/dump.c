@@ -52,6 +52,7 @@ struct frozen {
 	struct lc_threads threads;
 	struct lc_vmas vmas;
 	struct lc_plan plan;
+	struct lc_file_note file_note;
 	struct elfw_layout layout;
 };
 
@@ -375,22 +376,28 @@ static int check_same_program(struct prep *p, struct lc_err *err)
 	return -ESTALE;
 }
 
-static int build_notes(struct prep *p, struct frozen *f, struct lc_losses *losses,
-		       struct lc_err *err)
+static struct lc_note_inputs note_inputs(const struct prep *p, const struct frozen *f)
 {
-	struct lc_note_inputs in = {
+	return (struct lc_note_inputs){
 		.target = p->target,
 		.info = &p->info,
 		.arch = f->arch,
 		.threads = &f->threads,
 		.vmas = &f->vmas,
+		.verdicts = f->plan.verdicts,
 		.extra = &p->extra,
 		.page_size = p->page_size,
 	};
+}
+
+static int build_notes(struct prep *p, struct frozen *f, struct lc_losses *losses,
+		       struct lc_err *err)
+{
+	struct lc_note_inputs in = note_inputs(p, f);
 	int r;
 
 	p->notes.abi = &f->arch->abi;
-	r = lc_notes_build(&in, &p->regbuf, &p->notes, losses);
+	r = lc_notes_build(&in, &p->regbuf, &p->notes, &f->file_note, losses);
 	return r < 0 ? lc_err_set(err, -r, LC_STAGE_REGISTERS, "cannot build the notes: %s",
 				  strerror(-r))
 		     : 0;
@@ -538,10 +545,10 @@ static size_t cut_all(struct elfw_segment *out, const struct lc_plan *plan,
 	return n;
 }
 
-/* What was not read must not read as zero: nothing may cover it. */
-static int uncover(struct job *job, const struct prep *p, struct frozen *f,
-		   const struct lc_capture *c)
+/* What was not read must not read as zero, nor as what a file holds: nothing may cover it. */
+static int uncover(struct job *job, struct prep *p, struct frozen *f, const struct lc_capture *c)
 {
+	struct lc_note_inputs in = note_inputs(p, f);
 	struct elfw_segment *left;
 	size_t n;
 	int r;
@@ -550,8 +557,10 @@ static int uncover(struct job *job, const struct prep *p, struct frozen *f,
 	if (!left)
 		return lc_err_set(job->err, ENOMEM, LC_STAGE_OUTPUT, "out of memory");
 	n = cut_all(left, &f->plan, c);
-	r = elfw_image_rewrite_segments(job->sink, &f->arch->abi, p->info.e_flags, &f->layout, left,
-					n);
+	r = lc_notes_hide_files(&in, c->unread, c->n_unread, &f->file_note, &p->notes);
+	if (r == 0)
+		r = elfw_image_rewrite_head(job->sink, &f->arch->abi, p->info.e_flags, &f->layout,
+					    left, n, &p->notes);
 	free(left);
 	if (r < 0)
 		return lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r));

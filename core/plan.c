@@ -405,6 +405,9 @@ static int plan_vma(struct planner *p)
 		return r;
 	choice = lc_filter_choose(p->vma, own, p->in->filter, p->in->all, p->in->minimal);
 	p->plan->verdicts[p->at].rule = choice.rule;
+	/* of huge pages it is not known */
+	p->plan->verdicts[p->at].misleading =
+		choice.take == LC_TAKE_NOTHING && (own || (p->vma->flags & LC_VMA_HUGETLB));
 	switch (choice.take) {
 	case LC_TAKE_NOTHING:
 		return 0;

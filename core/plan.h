@@ -30,6 +30,14 @@ struct lc_verdict {
 	const char *rule; /* static */
 	uint64_t file_bytes;
 	uint64_t data_bytes; /* of these, what is not a hole */
+	/* Left out although the process has written to it: the file would give a reader the wrong
+	 * bytes, so NT_FILE must not send it there. */
+	bool misleading;
+};
+
+/* Addresses. */
+struct lc_range {
+	uint64_t start, end;
 };
 
 /* Segments as the layout wants them, and beside each where its contents come from. Starts zeroed.

@@ -147,32 +147,66 @@ static int add_siginfo(const struct lc_thread *t, bool always, struct elfw_notes
 	return 0;
 }
 
-static int add_files(const struct lc_note_inputs *in, struct elfw_notes *notes)
+/* A growing list of what NT_FILE names. */
+struct file_list {
+	struct elfw_file_mapping *v;
+	size_t n, cap;
+};
+
+static int list_file(struct file_list *list, const struct lc_vma *vma, uint64_t start, uint64_t end)
 {
-	struct elfw_file_mapping *maps;
-	size_t n = 0;
 	int r;
 
-	maps = calloc(in->vmas->n ? in->vmas->n : 1, sizeof(*maps));
-	if (!maps)
-		return -ENOMEM;
-	for (size_t i = 0; i < in->vmas->n; i++) {
-		const struct lc_vma *vma = &in->vmas->v[i];
+	if (start >= end)
+		return 0;
+	r = lc_grow((void **)&list->v, &list->cap, list->n, sizeof(*list->v));
+	if (r < 0)
+		return r;
+	list->v[list->n++] =
+		(struct elfw_file_mapping){.start = start,
+					   .end = end,
+					   .offset = vma->offset + (start - vma->start),
+					   .name = vma->name};
+	return 0;
+}
 
-		if (!lc_vma_has_file(vma))
-			continue;
-		maps[n++] = (struct elfw_file_mapping){.start = vma->start,
-						       .end = vma->end,
-						       .offset = vma->offset,
-						       .name = vma->name};
+/* The parts of a mapping that are not in `unread`, of which those before *at are behind it. */
+static int list_readable(struct file_list *list, const struct lc_vma *vma,
+			 const struct lc_range *unread, size_t n_unread, size_t *at)
+{
+	uint64_t from = vma->start;
+
+	while (*at < n_unread && unread[*at].end <= vma->start)
+		++*at;
+	for (size_t i = *at; i < n_unread && unread[i].start < vma->end; i++) {
+		int r = list_file(list, vma, from, unread[i].start);
+
+		if (r < 0)
+			return r;
+		from = unread[i].end;
 	}
-	r = elfw_notes_add_files(notes, maps, n, in->page_size);
-	free(maps);
+	return list_file(list, vma, from, vma->end);
+}
+
+static int add_files(const struct lc_note_inputs *in, const struct lc_range *unread,
+		     size_t n_unread, struct elfw_notes *notes)
+{
+	struct file_list list = {0};
+	size_t at = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < in->vmas->n; i++)
+		if (lc_vma_has_file(&in->vmas->v[i]) && !in->verdicts[i].misleading)
+			r = list_readable(&list, &in->vmas->v[i], unread, n_unread, &at);
+	if (r == 0)
+		r = elfw_notes_add_files(notes, list.v, list.n, in->page_size);
+	free(list.v);
 	return r;
 }
 
 static int add_process_notes(const struct lc_note_inputs *in, const struct lc_thread *first,
-			     struct elfw_notes *notes, struct lc_losses *losses)
+			     struct elfw_notes *notes, struct lc_file_note *file,
+			     struct lc_losses *losses)
 {
 	int r = add_psinfo(in, notes);
 
@@ -180,8 +214,10 @@ static int add_process_notes(const struct lc_note_inputs *in, const struct lc_th
 		r = add_siginfo(first, true, notes, losses);
 	if (r == 0)
 		r = elfw_notes_add(notes, "CORE", NT_AUXV, in->info->auxv.data, in->info->auxv.len);
+	file->off = notes->len;
 	if (r == 0)
-		r = add_files(in, notes);
+		r = add_files(in, NULL, 0, notes);
+	file->len = notes->len - file->off;
 	return r;
 }
 
@@ -275,24 +311,22 @@ static void lose_stuck(const struct lc_note_inputs *in, const struct lc_thread *
 	lc_text_free(&wchan);
 }
 
-static int add_thread(const struct lc_note_inputs *in, const struct lc_thread *t, bool first,
-		      struct lc_regbuf *buf, struct elfw_notes *notes, struct lc_losses *losses)
+static int add_registers(const struct lc_note_inputs *in, const struct lc_thread *t,
+			 struct lc_regbuf *buf, struct elfw_notes *notes, struct lc_losses *losses)
 {
-	int r = add_prstatus(in, t, notes, losses);
+	if (t->state != LC_THREAD_STUCK)
+		return lc_regset_add_notes(t->tid, in->arch, buf, notes, losses);
+	lose_stuck(in, t, losses);
+	return 0;
+}
 
-	if (r == 0 && first)
-		r = add_process_notes(in, t, notes, losses);
-	if (t->state == LC_THREAD_STUCK)
-		lose_stuck(in, t, losses);
-	else if (r == 0)
-		r = lc_regset_add_notes(t->tid, in->arch, buf, notes, losses);
-	if (r == 0 && !first)
-		r = add_siginfo(t, false, notes, losses);
-	return r;
+static bool is_dumped(const struct lc_thread *t)
+{
+	return t->state == LC_THREAD_STOPPED || t->state == LC_THREAD_STUCK;
 }
 
 int lc_notes_build(const struct lc_note_inputs *in, struct lc_regbuf *buf, struct elfw_notes *notes,
-		   struct lc_losses *losses)
+		   struct lc_file_note *ret_file, struct lc_losses *losses)
 {
 	bool first = true;
 
@@ -300,14 +334,39 @@ int lc_notes_build(const struct lc_note_inputs *in, struct lc_regbuf *buf, struc
 		const struct lc_thread *t = &in->threads->v[i];
 		int r;
 
-		if (t->state != LC_THREAD_STOPPED && t->state != LC_THREAD_STUCK)
+		if (!is_dumped(t))
 			continue;
-		r = add_thread(in, t, first, buf, notes, losses);
+		r = add_prstatus(in, t, notes, losses);
+		if (r == 0 && first)
+			r = add_process_notes(in, t, notes, ret_file, losses);
+		if (r == 0)
+			r = add_registers(in, t, buf, notes, losses);
+		if (r == 0 && !first)
+			r = add_siginfo(t, false, notes, losses);
 		if (r < 0)
 			return r;
 		first = false;
 	}
 	return elfw_notes_append(notes, in->extra);
+}
+
+int lc_notes_hide_files(const struct lc_note_inputs *in, const struct lc_range *unread,
+			size_t n_unread, const struct lc_file_note *file, struct elfw_notes *notes)
+{
+	size_t behind = file->off + file->len;
+	struct elfw_notes tail = ELFW_NOTES_INIT(notes->abi);
+	struct elfw_notes rest = {
+		.abi = notes->abi, .data = notes->data + behind, .len = notes->len - behind};
+	int r = elfw_notes_append(&tail, &rest);
+
+	if (r == 0) {
+		notes->len = file->off;
+		r = add_files(in, unread, n_unread, notes);
+	}
+	if (r == 0)
+		r = elfw_notes_append(notes, &tail);
+	elfw_notes_free(&tail);
+	return r;
 }
 
 static size_t row_size(const struct lc_regset_row *row)

@@ -6,6 +6,7 @@
 #include "../elfw/note.h"
 #include "arch/arch.h"
 #include "livecore.h"
+#include "plan.h"
 #include "procfs.h"
 #include "regset.h"
 #include "target.h"
@@ -35,8 +36,14 @@ struct lc_note_inputs {
 	const struct lc_arch *arch;
 	const struct lc_threads *threads;
 	const struct lc_vmas *vmas;
-	const struct elfw_notes *extra; /* what the architecture adds at the end */
+	const struct lc_verdict *verdicts; /* one for each mapping */
+	const struct elfw_notes *extra;    /* what the architecture adds at the end */
 	uint64_t page_size;
+};
+
+/* Where NT_FILE is among the notes. */
+struct lc_file_note {
+	size_t off, len; /* len 0: there is none */
 };
 
 /* Appends every note of the core, in the kernel's order (write_note_info(), fs/binfmt_elf.c):
@@ -44,7 +51,17 @@ struct lc_note_inputs {
  * other thread's. Precondition: all threads are stopped. Returns 0 or -ENOMEM; what cannot be read
  * is a loss. */
 LC_MUST_CHECK int lc_notes_build(const struct lc_note_inputs *in, struct lc_regbuf *buf,
-				 struct elfw_notes *notes, struct lc_losses *losses);
+				 struct elfw_notes *notes, struct lc_file_note *ret_file,
+				 struct lc_losses *losses);
+
+/*
+ * Takes ranges that were lost out of NT_FILE: gdb reads a file wherever that note names one, and
+ * would show what a variable was before the process changed it. `unread` is sorted. Returns 0 or
+ * -ENOMEM.
+ */
+LC_MUST_CHECK int lc_notes_hide_files(const struct lc_note_inputs *in,
+				      const struct lc_range *unread, size_t n_unread,
+				      const struct lc_file_note *file, struct elfw_notes *notes);
 
 /* The length that the notes will have at most, for estimates and to reserve memory. */
 size_t lc_notes_estimate(const struct lc_arch *arch, size_t n_threads, const struct lc_vmas *vmas,

@@ -262,9 +262,9 @@ int elfw_image_write_tail(struct elfw_sink *sink, const struct elfw_abi *abi,
  * The table first, then the header that points to it: whatever happens in between, the file has not
  * got its name yet.
  */
-int elfw_image_rewrite_segments(struct elfw_sink *sink, const struct elfw_abi *abi,
-				uint32_t e_flags, struct elfw_layout *layout,
-				const struct elfw_segment *segments, size_t n_segments)
+int elfw_image_rewrite_head(struct elfw_sink *sink, const struct elfw_abi *abi, uint32_t e_flags,
+			    struct elfw_layout *layout, const struct elfw_segment *segments,
+			    size_t n_segments, const struct elfw_notes *notes)
 {
 	struct elfw_layout moved = *layout;
 	struct gather gather;
@@ -272,13 +272,16 @@ int elfw_image_rewrite_segments(struct elfw_sink *sink, const struct elfw_abi *a
 
 	if (!elfw_sink_can_seek(sink))
 		return -ESPIPE;
-	r = elfw_layout_move_phdrs(abi, n_segments, &moved);
+	r = elfw_layout_move_head(abi, notes->len, n_segments, &moved);
 	if (r < 0)
 		return r;
 	r = gather_start(&gather, sink, abi, moved.phoff);
 	if (r < 0)
 		return r;
 	r = put_phdrs(&gather, &moved, segments, n_segments);
+	if (r < 0)
+		return r;
+	r = gather_put(&gather, notes->data, notes->len);
 	if (r < 0)
 		return r;
 	r = gather_flush(&gather);

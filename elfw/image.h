@@ -25,14 +25,14 @@ ELFW_MUST_CHECK int elfw_image_write_tail(struct elfw_sink *sink, const struct e
 					  const struct elfw_layout *layout);
 
 /*
- * Replaces the program headers after the contents were written, because some of them could not be
- * read: `segments` (with their offsets, no longer in the layout's count) must cover only what was.
- * The new table goes to the end of the file and the ELF header points to it; the layout is updated.
- * Only for sinks that can seek; called before elfw_image_write_tail(). Returns 0, -ESPIPE, -errno.
+ * Replaces the program headers and the notes after the contents were written, because some of them
+ * could not be read: `segments` (with their offsets) must cover only what was. The new ones go to
+ * the end of the file and the ELF header points to them; the layout is updated. Only for sinks that
+ * can seek; called before elfw_image_write_tail(). Returns 0, -ESPIPE, -errno.
  */
-ELFW_MUST_CHECK int elfw_image_rewrite_segments(struct elfw_sink *sink, const struct elfw_abi *abi,
-						uint32_t e_flags, struct elfw_layout *layout,
-						const struct elfw_segment *segments,
-						size_t n_segments);
+ELFW_MUST_CHECK int elfw_image_rewrite_head(struct elfw_sink *sink, const struct elfw_abi *abi,
+					    uint32_t e_flags, struct elfw_layout *layout,
+					    const struct elfw_segment *segments, size_t n_segments,
+					    const struct elfw_notes *notes);
 
 #endif

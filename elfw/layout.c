@@ -138,8 +138,8 @@ int elfw_layout_compute(const struct elfw_abi *abi, uint64_t note_len,
 	return 0;
 }
 
-int elfw_layout_move_phdrs(const struct elfw_abi *abi, size_t n_segments,
-			   struct elfw_layout *layout)
+int elfw_layout_move_head(const struct elfw_abi *abi, uint64_t note_len, size_t n_segments,
+			  struct elfw_layout *layout)
 {
 	struct elfw_layout moved = *layout;
 	uint64_t pos = layout->data_end;
@@ -149,6 +149,11 @@ int elfw_layout_move_phdrs(const struct elfw_abi *abi, size_t n_segments,
 	if (r < 0)
 		return r;
 	r = place_phdrs(abi, pos, n_segments, &moved, &pos);
+	if (r < 0)
+		return r;
+	moved.note_off = pos;
+	moved.note_len = note_len;
+	r = advance(abi, &pos, note_len);
 	if (r < 0)
 		return r;
 	r = place_shdr(abi, pos, &moved);

@@ -43,10 +43,11 @@ ELFW_MUST_CHECK int elfw_layout_compute(const struct elfw_abi *abi, uint64_t not
 					uint64_t page_size, struct elfw_layout *ret_layout);
 
 /*
- * Moves the table of the program headers, now of `n_segments` and PT_NOTE, behind the contents;
- * what the old one took stays unused. Returns 0 or -EOVERFLOW, the layout then as before.
+ * Moves the table of the program headers, now of `n_segments` and PT_NOTE, behind the contents, and
+ * the notes, now of `note_len` bytes, behind it; what the old ones took stays unused. Returns 0 or
+ * -EOVERFLOW, the layout then as before.
  */
-ELFW_MUST_CHECK int elfw_layout_move_phdrs(const struct elfw_abi *abi, size_t n_segments,
-					   struct elfw_layout *layout);
+ELFW_MUST_CHECK int elfw_layout_move_head(const struct elfw_abi *abi, uint64_t note_len,
+					  size_t n_segments, struct elfw_layout *layout);
 
 #endif

@@ -288,8 +288,8 @@ static void test_rewritten(void)
 	plan_core(&core, &abi_i386);
 	core.fd = memfd_create("core", MFD_CLOEXEC);
 	need(elfw_sink_open_fd(core.fd, &sink) == 0 && write_core(&core, sink) == 0);
-	need(elfw_image_rewrite_segments(sink, core.abi, 0, &core.layout, core.segments + 1, 3) ==
-	     0);
+	need(elfw_image_rewrite_head(sink, core.abi, 0, &core.layout, core.segments + 1, 3,
+				     &core.notes) == 0);
 	need(elfw_image_write_tail(sink, core.abi, &core.layout) == 0);
 	need(elfw_sink_commit(sink) == 0);
 	elfw_sink_close(sink);

@@ -157,7 +157,7 @@ static void test_rewrite(const struct elfw_abi *abi, const char *file_name)
 	segments[0] = core.segments[1];
 	segments[0].memsz = segments[0].filesz = PAGE;
 	segments[1] = core.segments[3];
-	is(elfw_image_rewrite_segments(sink, abi, E_FLAGS, &core.layout, segments, 2), 0,
+	is(elfw_image_rewrite_head(sink, abi, E_FLAGS, &core.layout, segments, 2, &core.notes), 0,
 	   "rewrite");
 	is(elfw_image_write_tail(sink, abi, &core.layout), 0, "tail");
 	is(elfw_sink_commit(sink), 0, "commit");
@@ -172,7 +172,9 @@ static void test_rewrite(const struct elfw_abi *abi, const char *file_name)
 	      PAGE, PAGE, PAGE);
 	CHECK(phdr_fields, data + 5 * PAGE + 2 * phsize, PT_LOAD, PF_R | PF_W, 4 * PAGE, 0x7fff0000,
 	      0, PAGE, PAGE, PAGE);
-	is(core.layout.size, 5 * PAGE + 3 * phsize, "and nothing after it");
+	is(core.layout.note_off, 5 * PAGE + 3 * phsize, "the notes behind them");
+	is_mem(data + core.layout.note_off, core.notes.data, core.notes.len, "every byte of them");
+	is(core.layout.size, core.layout.note_off + core.notes.len, "and nothing after them");
 	free(data);
 	free_core(&core);
 }
@@ -214,8 +216,8 @@ static void test_stream(const struct elfw_abi *abi)
 	need(from_pipe && pipe(fds) == 0 && elfw_sink_open_fd(fds[1], &sink) == 0);
 	is(write_core(&piped, sink), 0, "into a pipe");
 	before = piped.layout;
-	is(elfw_image_rewrite_segments(sink, abi, 0, &piped.layout, piped.segments, 2), -ESPIPE,
-	   "a pipe cannot be rewritten");
+	is(elfw_image_rewrite_head(sink, abi, 0, &piped.layout, piped.segments, 2, &piped.notes),
+	   -ESPIPE, "a pipe cannot be rewritten");
 	is_mem(&piped.layout, &before, sizeof(before), "the layout is as before");
 	is(elfw_image_write_tail(sink, abi, &piped.layout), 0, "but goes on");
 	elfw_sink_close(sink);

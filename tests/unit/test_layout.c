@@ -129,18 +129,19 @@ static void test_move(void)
 
 	need(elfw_layout_compute(&abi_i386, 10, segments, 2, PAGE, &layout) == 0);
 	before = layout;
-	is(elfw_layout_move_phdrs(&abi_i386, 5, &layout), 0, "move");
+	is(elfw_layout_move_head(&abi_i386, 12, 5, &layout), 0, "move");
 	is(layout.phoff, before.data_end, "moved behind the contents");
 	is(layout.n_phdrs, 6, "moved: number");
-	is(layout.size, before.data_end + 6 * 32, "moved: size");
-	is(layout.note_off, before.note_off, "moved: notes stay");
+	is(layout.note_off, before.data_end + 6 * 32, "moved: notes behind it");
+	is(layout.note_len, 12, "moved: their new length");
+	is(layout.size, layout.note_off + 12, "moved: size");
 	is(layout.shoff, 0, "moved: no section header");
-	is(elfw_layout_move_phdrs(&abi_i386, 65534, &layout), 0, "move many");
+	is(elfw_layout_move_head(&abi_i386, 12, 65534, &layout), 0, "move many");
 	is(layout.phoff, before.data_end, "moved again: to the same place");
-	is(layout.shoff, before.data_end + 65535 * 32, "moved: section header behind");
+	is(layout.shoff, before.data_end + 65535 * 32 + 12, "moved: section header behind");
 	is(layout.size, layout.shoff + 40, "moved: size with it");
 	before = layout;
-	is(elfw_layout_move_phdrs(&abi_i386, UINT32_MAX / 32, &layout), -EOVERFLOW,
+	is(elfw_layout_move_head(&abi_i386, 12, UINT32_MAX / 32, &layout), -EOVERFLOW,
 	   "move over 4 GiB");
 	is_mem(&layout, &before, sizeof(layout), "a failed move leaves the layout alone");
 }
