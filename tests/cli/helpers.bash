@@ -269,3 +269,62 @@ publish() {
     LIVECORE=$dir/livecore
     VICTIMS=$dir
 }
+
+# ---- a dump that waits in the middle ----------------------------------------------------------
+
+# hold_dump PID [ARG...]: starts a dump into a pipe that nobody reads yet, and waits until it holds
+# the process. Sets HOLDER, its PID; its messages go to ./held.err.
+hold_dump() {
+    local pid=$1 victim_fd=${VICTIM_FD[$1]:-}
+    shift
+    rm -f held
+    mkfifo held
+    exec {HOLD_FD}<>held
+    (
+        exec {HOLD_FD}>&-
+        [ -z "$victim_fd" ] || exec {victim_fd}>&-
+        exec env --default-signal=INT,QUIT "${RUN_PREFIX[@]}" "$LIVECORE" -p "$pid" -o - "$@" >held 2>held.err 3>&-
+    ) &
+    HOLDER=$!
+    OTHERS+=("$HOLDER")
+    wait_for 20 is_held "$pid" || fail "the dump did not begin" "$(cat held.err)"
+}
+
+# Held, and the pipe is full: the writer sleeps.
+is_held() {
+    [ "$(awk '/^TracerPid:/ { print $2 }' "/proc/$1/status")" != 0 ] && has_state "$1" t && sleep 0.2
+}
+
+# finish_dump: reads the rest into ./core; sets status.
+finish_dump() {
+    local reader
+    rm -f core
+    (
+        exec {HOLD_FD}>&-
+        exec timeout -s KILL 60 cat <held >core 3>&-
+    ) &
+    reader=$!
+    # Not before the other end is open: closing the last one would break the pipe.
+    wait_for 10 test -s core
+    exec {HOLD_FD}>&-
+    status=0
+    wait "$HOLDER" || status=$?
+    wait "$reader"
+    stderr=$(cat held.err)
+    output=
+}
+
+# end_dump SIGNAL: ends the dump by a signal; sets status as the shell sees it.
+end_dump() {
+    kill "-$1" "$HOLDER"
+    status=0
+    wait "$HOLDER" || status=$?
+    exec {HOLD_FD}>&-
+    stderr=$(cat held.err)
+    output=
+}
+
+# json FILTER: of what livecore printed with --json.
+json() {
+    jq -r "$1" <<<"$output"
+}
