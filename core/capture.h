@@ -6,9 +6,13 @@
 #include <stdatomic.h>
 
 #include "../elfw/sink.h"
+#include "batch.h"
 #include "livecore.h"
 #include "memsrc.h"
 #include "pieces.h"
+
+/* Threads that wait to read and write, with their buffers. */
+struct lc_team;
 
 /* Starts zeroed but for what the caller lends. */
 struct lc_capture {
@@ -17,25 +21,43 @@ struct lc_capture {
 	struct elfw_sink *sink;
 	uint64_t page_size;
 	const volatile sig_atomic_t *abort;
+	/* Done first, by the thread that writes: what must precede the contents in a stream. May be
+	 * NULL. Returns 0 or the sink's error. */
+	int (*prologue)(void *arg);
+	void *prologue_arg;
+	/* CLOCK_MONOTONIC, UINT64_MAX: never. Then the target is let go, and what was not read is
+	 * lost. */
+	uint64_t deadline_ns;
+	/* Asked every few milliseconds, from the thread that called: true lets the target go early.
+	 * May be NULL. */
+	bool (*wants_release)(void *arg);
+	void *wants_release_arg;
 	_Atomic uint64_t *done; /* bytes that are in the sink, for who watches */
-	uint64_t total;         /* as planned */
 
-	/* What the plan holds and the target did not give; sorted when the strategy returns. */
-	struct lc_range *unread;
-	size_t n_unread, cap_unread;
+	/* What the plan holds and the target did not give; sorted by lc_capture_finish(). */
+	struct lc_ranges unread;
+	bool cut_short; /* by the deadline or by wants_release() */
 };
 
-/* Reserves and touches the buffers before the freeze. */
-struct lc_capture_buffers;
-LC_MUST_CHECK int lc_capture_stop_prepare(struct lc_capture_buffers **ret_buffers);
-void lc_capture_buffers_free(struct lc_capture_buffers *buffers);
+/* Starts the threads and touches their memory, before the freeze. `sink` decides how many there
+ * are. Returns 0 or -ENOMEM. */
+LC_MUST_CHECK int lc_team_start(const struct elfw_sink *sink, struct lc_team **ret_team);
+
+/* Ends them; accepts NULL. A thread that is caught in a read that does not return stays behind,
+ * with the memory it needs, until the program ends. */
+void lc_team_end(struct lc_team *team);
 
 /*
- * Stop-and-copy: all of it while the target is stopped. Returns 0, -EINTR if aborted, -ESRCH if the
- * target died, -ENOMEM, or the sink's error.
+ * Stop-and-copy. Returns as soon as the target is not needed any more: when everything was read,
+ * though not yet written, or when reading was cut short. Returns 0, -EINTR if aborted, -ESRCH if
+ * the target died, -ENOMEM, or the sink's error.
  */
-LC_MUST_CHECK int lc_capture_stop(struct lc_capture *capture, struct lc_capture_buffers *buffers,
+LC_MUST_CHECK int lc_capture_stop(struct lc_capture *capture, struct lc_team *team,
 				  struct lc_err *err);
+
+/* Waits until all is written. Same result; due after lc_capture_stop() in every case. */
+LC_MUST_CHECK int lc_capture_finish(struct lc_capture *capture, struct lc_team *team,
+				    struct lc_err *err);
 
 void lc_capture_free(struct lc_capture *capture);
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Stop-and-copy. Batches of pieces are read into a buffer that stays in the processor's cache and
- * written from there. Where the output takes writes in any order, two threads do this at once, each
- * with a batch of its own.
+ * Stop-and-copy. Threads read batches of pieces into buffers that stay in the processor's cache,
+ * and write them from there; where the output takes writes in any order there are two. The thread
+ * that holds the target only watches: whatever happens to a read or a write, it can let the target
+ * go, and it does so when the last batch was read, before it is written.
  */
 #include "capture.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <time.h>
 
 #include "err.h"
 
@@ -23,316 +25,197 @@
  * time; it needs the final size before the freeze and holes punched after it, so half-empty memory
  * takes half as long again.
  */
-#define BATCH_SIZE  (UINT64_C(1) << 20)
 #define MAX_WORKERS 2
-/* below it, starting a thread costs more than it saves */
-#define PARALLEL_FROM (UINT64_C(8) << 20)
 
-struct batch {
-	uint8_t *buf; /* BATCH_SIZE bytes; the pieces' contents, one after the other */
-	size_t n;
-	uint64_t len;
-	struct lc_piece pieces[LC_MEMSRC_MAX_RANGES];
-	struct iovec ranges[LC_MEMSRC_MAX_RANGES];
-};
+/* Workers that are caught in a read are replaced, up to so many. */
+#define MAX_TEAM 8
 
-struct lc_capture_buffers {
-	struct batch batches[MAX_WORKERS];
-	uint8_t *memory;
-};
+/* How long one read may take: what is there is read in a millisecond; what must be fetched from
+ * somewhere, perhaps by the very process that is stopped, is not waited for. */
+#define READ_TIMEOUT_NS UINT64_C(2000000000)
 
-struct job {
-	struct lc_capture *c;
-	pthread_mutex_t lock; /* the walk, the list of unread ranges, the result */
-	bool end;
-	int result;
-	struct lc_err *err;
+/* How often the watching thread looks up. */
+#define TICK_NS 5000000
+
+enum worker_state {
+	WORKER_IDLE,
+	WORKER_READING,
+	WORKER_WRITING,
+	WORKER_DONE,
+	WORKER_ABANDONED, /* touches nothing but the lock when its read returns */
 };
 
 struct worker {
-	struct job *job;
-	struct batch *batch;
+	struct lc_team *team;
+	pthread_t thread;
+	struct lc_batch *batch;
+	enum worker_state state;
+	uint64_t reading_since;
 };
 
-int lc_capture_stop_prepare(struct lc_capture_buffers **ret_buffers)
-{
-	struct lc_capture_buffers *b = calloc(1, sizeof(*b));
+struct lc_team {
+	pthread_mutex_t lock; /* all of this, and the capture's walk and list */
+	pthread_cond_t start, changed;
+	struct worker workers[MAX_TEAM];
+	size_t n;
+	bool go, quit;
+	struct lc_capture *c;
+	/* Copies of what the capture lends: a read that returns late must not find them gone. */
+	struct lc_memsrc memsrc;
+	const uint8_t *own_vdso;
+	uint64_t page_size;
+	bool prologue_done;
+	bool end; /* no more batches */
+	int result;
+	struct lc_err err;
+	_Atomic bool let_go; /* what was not read by then is not the frozen process's */
+};
 
-	if (!b)
-		return -ENOMEM;
-	/* populated: a page fault in fresh memory costs more than copying the page */
-	b->memory = mmap(NULL, MAX_WORKERS * BATCH_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (b->memory == MAP_FAILED) {
-		free(b);
-		return -ENOMEM;
+/* ---- workers ------------------------------------------------------------------------------ */
+
+/* The first failure is the team's. Called with the lock held. */
+static void fail(struct lc_team *team, int r, enum lc_stage stage, const char *what)
+{
+	if (team->result == 0) {
+		team->result = r;
+		lc_err_set(&team->err, -r, stage, "%s", what);
 	}
-	for (size_t i = 0; i < MAX_WORKERS; i++)
-		b->batches[i].buf = b->memory + i * BATCH_SIZE;
-	*ret_buffers = b;
-	return 0;
+	team->end = true;
 }
 
-void lc_capture_buffers_free(struct lc_capture_buffers *buffers)
+/* Called with the lock held, as is everything here that has no comment. */
+static void lose_batch(struct lc_team *team, const struct lc_batch *batch)
 {
-	if (!buffers)
-		return;
-	munmap(buffers->memory, MAX_WORKERS * BATCH_SIZE);
-	free(buffers);
+	for (size_t i = 0; i < batch->n; i++) {
+		uint64_t start = batch->pieces[i].addr & ~(team->c->page_size - 1);
+
+		if (lc_ranges_add(&team->c->unread, start,
+				  batch->pieces[i].addr + batch->pieces[i].len) < 0)
+			fail(team, -ENOMEM, LC_STAGE_COPY, "out of memory");
+	}
 }
 
-/* ---- the shared state: all of it under the lock ------------------------------------------- */
-
-static int add_unread(struct lc_capture *c, uint64_t start, uint64_t end)
+static bool take(struct lc_team *team, struct worker *w)
 {
-	struct lc_range *last = c->n_unread ? &c->unread[c->n_unread - 1] : NULL;
+	int r;
 
-	if (last && last->end == start) {
-		last->end = end;
-		return 0;
-	}
-	if (lc_grow((void **)&c->unread, &c->cap_unread, c->n_unread, sizeof(*c->unread)) < 0)
-		return -ENOMEM;
-	c->unread[c->n_unread++] = (struct lc_range){start, end};
-	return 0;
-}
-
-/* The first failure is the job's. */
-static void fail(struct job *job, int r, enum lc_stage stage, const char *what)
-{
-	pthread_mutex_lock(&job->lock);
-	if (job->result == 0) {
-		job->result = r;
-		lc_err_set(job->err, -r, stage, "%s", what);
-	}
-	job->end = true;
-	pthread_mutex_unlock(&job->lock);
-}
-
-/* A file that became shorter gives zeros for what it lost, and that is said. */
-static int read_file_piece(struct job *job, const struct lc_piece *piece, uint8_t *to)
-{
-	struct lc_capture *c = job->c;
-	size_t done = 0;
-
-	while (done < piece->len) {
-		ssize_t n = pread(c->pieces->file->fd, to + done, piece->len - done,
-				  (off_t)(piece->file_off + done));
-
-		if (n < 0 && errno == EINTR && !lc_aborted(c->abort))
-			continue;
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
-	if (done == piece->len)
-		return 0;
-	memset(to + done, 0, piece->len - done);
-	return add_unread(c, (piece->addr + done) & ~(c->page_size - 1), piece->addr + piece->len);
-}
-
-/* Fills a batch with the next pieces. Files are read here: the walk holds them open. */
-static bool take_batch(struct job *job, struct batch *b)
-{
-	int r = 0;
-
-	b->n = 0;
-	b->len = 0;
-	pthread_mutex_lock(&job->lock);
-	while (!job->end && b->n < LC_MEMSRC_MAX_RANGES && b->len < BATCH_SIZE) {
-		struct lc_piece *piece = &b->pieces[b->n];
-
-		r = lc_pieces_next(job->c->pieces, BATCH_SIZE - b->len, piece);
-		if (r <= 0) {
-			job->end = true;
-			break;
-		}
-		if (piece->via == LC_VIA_FILE)
-			r = read_file_piece(job, piece, b->buf + b->len);
-		else if (piece->via == LC_VIA_OWN_VDSO)
-			memcpy(b->buf + b->len, job->c->pieces->own_vdso + piece->file_off,
-			       piece->len);
-		if (r < 0)
-			break;
-		b->len += piece->len;
-		b->n++;
-	}
-	pthread_mutex_unlock(&job->lock);
+	if (team->end)
+		return false;
+	r = lc_batch_take(w->batch, team->c->pieces);
 	if (r < 0)
-		fail(job, r, LC_STAGE_COPY, "cannot tell which pages exist");
-	return r >= 0 && b->n > 0;
+		fail(team, r, LC_STAGE_COPY, "cannot tell which pages exist");
+	if (r <= 0)
+		team->end = true;
+	w->state = r > 0 ? WORKER_READING : WORKER_IDLE;
+	w->reading_since = lc_now_ns();
+	return r > 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------ */
-
-/* A place in a batch: `skip` bytes into piece `i`, whose contents start at `at` in the buffer. */
-struct cursor {
-	size_t i;
-	uint64_t skip;
-	uint64_t at;
-};
-
-static void advance(const struct batch *b, struct cursor *cur, uint64_t bytes)
+/* Takes over what was read. False if it must not be written. */
+static bool accept_batch(struct lc_team *team, struct worker *w, int r, bool in_time)
 {
-	while (cur->i < b->n && bytes >= b->pieces[cur->i].len - cur->skip) {
-		bytes -= b->pieces[cur->i].len - cur->skip;
-		cur->at += b->pieces[cur->i].len;
-		cur->skip = 0;
-		cur->i++;
+	const struct lc_ranges *unread = &w->batch->unread;
+
+	if (r < 0) {
+		fail(team, r, LC_STAGE_COPY,
+		     r == -ESRCH ? "the process ended during the dump" : "out of memory");
+		return false;
 	}
-	cur->skip += bytes;
+	if (!in_time) {
+		lose_batch(team, w->batch);
+		return false;
+	}
+	for (size_t i = 0; i < unread->n; i++)
+		if (lc_ranges_add(&team->c->unread, unread->v[i].start, unread->v[i].end) < 0)
+			fail(team, -ENOMEM, LC_STAGE_COPY, "out of memory");
+	return true;
 }
 
-/* As many ranges as one call takes, from the cursor on. */
-static size_t gather(struct batch *b, const struct cursor *cur, uint64_t *ret_len)
+/* Without the lock. */
+static int write_batch(struct lc_team *team, struct worker *w, bool prologue)
 {
-	uint64_t skip = cur->skip;
-	size_t n = 0;
+	struct lc_capture *c = team->c;
+	int r = prologue ? c->prologue(c->prologue_arg) : 0;
 
-	*ret_len = 0;
-	for (size_t i = cur->i; i < b->n && b->pieces[i].via == LC_VIA_PROCESS; i++, skip = 0) {
-		const struct lc_piece *piece = &b->pieces[i];
-
-		b->ranges[n++] =
-			(struct iovec){(void *)(uintptr_t)(piece->addr + skip), piece->len - skip};
-		*ret_len += piece->len - skip;
-	}
-	return n;
-}
-
-/* The page at the cursor could not be read: another way, or it is lost, alone. */
-static int read_one_page(struct job *job, struct batch *b, struct cursor *cur)
-{
-	const struct lc_piece *piece = &b->pieces[cur->i];
-	uint64_t addr = piece->addr + cur->skip;
-	uint64_t end = (addr | (job->c->page_size - 1)) + 1;
-	uint64_t len = (end < piece->addr + piece->len ? end : piece->addr + piece->len) - addr;
-	uint8_t *to = b->buf + cur->at + cur->skip;
-	ssize_t got = lc_memsrc_read_forced(job->c->memsrc, addr, len, to);
-	int r = 0;
-
-	if (got < 0)
-		return (int)got;
-	if ((uint64_t)got < len) {
-		memset(to, 0, len);
-		pthread_mutex_lock(&job->lock);
-		r = add_unread(job->c, addr & ~(job->c->page_size - 1), addr + len);
-		pthread_mutex_unlock(&job->lock);
-	}
-	advance(b, cur, len);
+	if (r == 0 && w->batch->n)
+		r = lc_batch_write(w->batch, c->sink, c->abort);
+	if (r == 0)
+		atomic_fetch_add_explicit(c->done, w->batch->len, memory_order_relaxed);
 	return r;
 }
 
-static int read_from_process(struct job *job, struct batch *b, struct cursor *cur)
+static void write_and_note(struct lc_team *team, struct worker *w)
 {
-	uint64_t want;
-	size_t n = gather(b, cur, &want);
-	ssize_t got = lc_memsrc_read(job->c->memsrc, b->ranges, n, b->buf + cur->at + cur->skip);
+	bool prologue = team->c->prologue && !team->prologue_done;
+	int r;
 
-	if (got < 0)
-		return (int)got;
-	advance(b, cur, (uint64_t)got);
-	return (uint64_t)got < want ? read_one_page(job, b, cur) : 0;
+	team->prologue_done = true;
+	w->state = WORKER_WRITING;
+	pthread_cond_signal(&team->changed);
+	pthread_mutex_unlock(&team->lock);
+	r = write_batch(team, w, prologue);
+	pthread_mutex_lock(&team->lock);
+	if (r < 0)
+		fail(team, r, LC_STAGE_OUTPUT, "cannot write");
+	else if (lc_aborted(team->c->abort))
+		fail(team, -EINTR, LC_STAGE_COPY, "interrupted");
 }
 
-static int read_forced(struct job *job, struct batch *b, struct cursor *cur)
+static void work(struct lc_team *team, struct worker *w)
 {
-	const struct lc_piece *piece = &b->pieces[cur->i];
-	uint64_t want = piece->len - cur->skip;
-	ssize_t got = lc_memsrc_read_forced(job->c->memsrc, piece->addr + cur->skip, want,
-					    b->buf + cur->at + cur->skip);
-
-	if (got < 0)
-		return (int)got;
-	advance(b, cur, (uint64_t)got);
-	return (uint64_t)got < want ? read_one_page(job, b, cur) : 0;
-}
-
-static int read_batch(struct job *job, struct batch *b)
-{
-	struct cursor cur = {0};
-	int r = 0;
-
-	while (r == 0 && cur.i < b->n) {
-		switch (b->pieces[cur.i].via) {
-		case LC_VIA_PROCESS:
-			r = read_from_process(job, b, &cur);
-			break;
-		case LC_VIA_FORCED:
-			r = read_forced(job, b, &cur);
-			break;
-		case LC_VIA_FILE:
-		case LC_VIA_OWN_VDSO: /* is there already */
-			advance(b, &cur, b->pieces[cur.i].len - cur.skip);
-			break;
-		}
-	}
-	return r;
-}
-
-/* ---- writing ------------------------------------------------------------------------------ */
-
-static int write_all(struct lc_capture *c, uint64_t off, const uint8_t *data, uint64_t len)
-{
-	while (len > 0) {
-		size_t done = 0;
-		int r = elfw_sink_write(c->sink, off, data, len, &done);
-
-		if (r < 0 && (r != -EINTR || lc_aborted(c->abort)))
-			return r;
-		off += done;
-		data += done;
-		len -= done;
-		if (r == 0)
-			break;
-	}
-	return 0;
-}
-
-/* Pieces that follow one another in the core are one write. */
-static int write_batch(struct lc_capture *c, const struct batch *b)
-{
-	uint64_t at = 0;
-
-	for (size_t i = 0; i < b->n;) {
-		uint64_t off = b->pieces[i].off, len = 0;
+	while (take(team, w)) {
+		bool in_time;
 		int r;
 
-		while (i < b->n && b->pieces[i].off == off + len)
-			len += b->pieces[i++].len;
-		r = write_all(c, off, b->buf + at, len);
-		if (r < 0)
-			return r;
-		at += len;
+		pthread_mutex_unlock(&team->lock);
+		r = lc_batch_read(w->batch, &team->memsrc, team->own_vdso, team->page_size);
+		/* before the lock, for which it may have to wait until the target runs again */
+		in_time = !atomic_load(&team->let_go);
+		pthread_mutex_lock(&team->lock);
+		if (w->state == WORKER_ABANDONED)
+			return;
+		if (accept_batch(team, w, r, in_time))
+			write_and_note(team, w);
 	}
-	return 0;
+	/* a stream's head goes out even if there is nothing behind it */
+	if (team->c->prologue && !team->prologue_done && team->result == 0)
+		write_and_note(team, w);
+	w->state = WORKER_DONE;
 }
 
-static void *work(void *arg)
+static void *run_worker(void *arg)
 {
 	struct worker *w = arg;
-	struct lc_capture *c = w->job->c;
+	struct lc_team *team = w->team;
 
-	while (take_batch(w->job, w->batch)) {
-		int r = read_batch(w->job, w->batch);
-
-		if (r < 0) {
-			fail(w->job, r, LC_STAGE_COPY,
-			     r == -ESRCH ? "the process ended during the dump" : "out of memory");
-			break;
-		}
-		r = write_batch(c, w->batch);
-		if (r < 0) {
-			fail(w->job, r, LC_STAGE_OUTPUT, "cannot write");
-			break;
-		}
-		if (lc_aborted(c->abort)) {
-			fail(w->job, -EINTR, LC_STAGE_COPY, "interrupted");
-			break;
-		}
-		atomic_fetch_add_explicit(c->done, w->batch->len, memory_order_relaxed);
-	}
+	pthread_mutex_lock(&team->lock);
+	while (!team->go && !team->quit)
+		pthread_cond_wait(&team->start, &team->lock);
+	if (team->go)
+		work(team, w);
+	pthread_cond_signal(&team->changed);
+	pthread_mutex_unlock(&team->lock);
 	return NULL;
+}
+
+/* ---- the team ----------------------------------------------------------------------------- */
+
+static int add_worker(struct lc_team *team)
+{
+	struct worker *w;
+
+	if (team->n == MAX_TEAM)
+		return -ENOMEM;
+	w = &team->workers[team->n];
+	*w = (struct worker){.team = team, .batch = lc_batch_new()};
+	if (!w->batch)
+		return -ENOMEM;
+	if (pthread_create(&w->thread, NULL, run_worker, w) != 0) {
+		lc_batch_free(w->batch);
+		return -ENOMEM;
+	}
+	team->n++;
+	return 0;
 }
 
 static bool has_two_cpus(void)
@@ -342,41 +225,205 @@ static bool has_two_cpus(void)
 	return sched_getaffinity(0, sizeof(set), &set) < 0 || CPU_COUNT(&set) > 1;
 }
 
-static int by_start(const void *a, const void *b)
+static void init_team(struct lc_team *team)
 {
-	const struct lc_range *x = a, *y = b;
+	pthread_condattr_t attr;
 
-	return x->start < y->start ? -1 : x->start > y->start;
+	pthread_mutex_init(&team->lock, NULL);
+	pthread_cond_init(&team->start, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&team->changed, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
-int lc_capture_stop(struct lc_capture *capture, struct lc_capture_buffers *buffers,
-		    struct lc_err *err)
+int lc_team_start(const struct elfw_sink *sink, struct lc_team **ret_team)
 {
-	struct job job = {.c = capture, .err = err, .lock = PTHREAD_MUTEX_INITIALIZER};
-	struct worker workers[MAX_WORKERS];
-	pthread_t threads[MAX_WORKERS];
-	bool parallel = elfw_sink_can_seek(capture->sink) && capture->total >= PARALLEL_FROM &&
-			has_two_cpus();
-	size_t n = 1;
+	size_t want = elfw_sink_can_seek(sink) && has_two_cpus() ? MAX_WORKERS : 1;
+	struct lc_team *team = calloc(1, sizeof(*team));
 
-	for (size_t i = 0; i < MAX_WORKERS; i++)
-		workers[i] = (struct worker){.job = &job, .batch = &buffers->batches[i]};
+	if (!team)
+		return -ENOMEM;
+	init_team(team);
+	team->memsrc.memfd = -1;
 	/* one that cannot be had is done without */
-	while (parallel && n < MAX_WORKERS &&
-	       pthread_create(&threads[n], NULL, work, &workers[n]) == 0)
-		n++;
-	work(&workers[0]);
-	for (size_t i = 1; i < n; i++)
-		pthread_join(threads[i], NULL);
-	if (capture->n_unread)
-		qsort(capture->unread, capture->n_unread, sizeof(*capture->unread), by_start);
-	return job.result;
+	while (team->n < want && add_worker(team) == 0)
+		;
+	if (team->n == 0) {
+		free(team);
+		return -ENOMEM;
+	}
+	*ret_team = team;
+	return 0;
+}
+
+/* Joins those that end. Returns true if one does not. */
+static bool join_workers(struct lc_team *team)
+{
+	bool any_abandoned = false;
+
+	for (size_t i = 0; i < team->n; i++) {
+		struct worker *w = &team->workers[i];
+
+		if (w->state == WORKER_ABANDONED) {
+			pthread_detach(w->thread);
+			any_abandoned = true;
+			continue;
+		}
+		pthread_join(w->thread, NULL);
+		lc_batch_free(w->batch);
+	}
+	return any_abandoned;
+}
+
+void lc_team_end(struct lc_team *team)
+{
+	if (!team)
+		return;
+	pthread_mutex_lock(&team->lock);
+	team->quit = true;
+	team->end = true;
+	pthread_cond_broadcast(&team->start);
+	pthread_mutex_unlock(&team->lock);
+	if (join_workers(team))
+		return; /* its memory is still somebody's */
+	lc_memsrc_close(&team->memsrc);
+	pthread_cond_destroy(&team->changed);
+	pthread_cond_destroy(&team->start);
+	pthread_mutex_destroy(&team->lock);
+	free(team);
+}
+
+/* ---- the watch: by the thread that holds the target --------------------------------------- */
+
+static bool any_in(const struct lc_team *team, enum worker_state state)
+{
+	for (size_t i = 0; i < team->n; i++)
+		if (team->workers[i].state == state)
+			return true;
+	return false;
+}
+
+static bool all_written(const struct lc_team *team)
+{
+	for (size_t i = 0; i < team->n; i++)
+		if (team->workers[i].state != WORKER_DONE &&
+		    team->workers[i].state != WORKER_ABANDONED)
+			return false;
+	return true;
+}
+
+static void wait_tick(struct lc_team *team, uint64_t until_ns)
+{
+	uint64_t now = lc_now_ns(), tick = now + TICK_NS;
+	struct timespec ts;
+
+	tick = until_ns < tick ? until_ns : tick;
+	ts.tv_sec = (time_t)(tick / 1000000000);
+	ts.tv_nsec = (long)(tick % 1000000000);
+	pthread_cond_timedwait(&team->changed, &team->lock, &ts);
+}
+
+/* Leaves behind who is caught in a read, with what it was to read, and puts another in its place.
+ */
+static void abandon_caught(struct lc_team *team)
+{
+	uint64_t now = lc_now_ns();
+
+	for (size_t i = 0; i < team->n; i++) {
+		struct worker *w = &team->workers[i];
+
+		if (w->state != WORKER_READING || now - w->reading_since < READ_TIMEOUT_NS)
+			continue;
+		w->state = WORKER_ABANDONED;
+		lose_batch(team, w->batch);
+		if (!team->end && add_worker(team) < 0)
+			team->end = true;
+	}
+}
+
+static bool must_let_go(const struct lc_capture *c)
+{
+	return lc_now_ns() >= c->deadline_ns ||
+	       (c->wants_release && c->wants_release(c->wants_release_arg));
+}
+
+/* What the walk had not come to. A gap in it is lost with the rest: the pages are not asked again,
+ * because the target runs. */
+static void lose_rest(struct lc_team *team)
+{
+	struct lc_pieces *walk = team->c->pieces;
+
+	for (; walk->segment < walk->plan->n; walk->segment++, walk->at = 0) {
+		const struct elfw_segment *seg = &walk->plan->segments[walk->segment];
+		uint64_t at = walk->at ? walk->at : seg->vaddr;
+
+		if (lc_ranges_add(&team->c->unread, at, seg->vaddr + seg->filesz) < 0)
+			fail(team, -ENOMEM, LC_STAGE_COPY, "out of memory");
+	}
+}
+
+static void watch_reading(struct lc_team *team, struct lc_capture *c)
+{
+	while (!team->end || any_in(team, WORKER_READING)) {
+		wait_tick(team, c->deadline_ns);
+		if (lc_aborted(c->abort)) {
+			fail(team, -EINTR, LC_STAGE_COPY, "interrupted");
+			break;
+		}
+		abandon_caught(team);
+		if ((!team->end || any_in(team, WORKER_READING)) && must_let_go(c)) {
+			c->cut_short = true;
+			team->end = true;
+			break;
+		}
+	}
+	atomic_store(&team->let_go, true);
+}
+
+static int report(struct lc_team *team, struct lc_err *err)
+{
+	if (team->result < 0)
+		*err = team->err;
+	return team->result;
+}
+
+int lc_capture_stop(struct lc_capture *capture, struct lc_team *team, struct lc_err *err)
+{
+	int r;
+
+	pthread_mutex_lock(&team->lock);
+	team->c = capture;
+	team->memsrc = *capture->memsrc;
+	team->memsrc.memfd = fcntl(capture->memsrc->memfd, F_DUPFD_CLOEXEC, 3);
+	team->own_vdso = capture->pieces->own_vdso;
+	team->page_size = capture->page_size;
+	team->go = true;
+	pthread_cond_broadcast(&team->start);
+	watch_reading(team, capture);
+	r = report(team, err);
+	pthread_mutex_unlock(&team->lock);
+	return r;
+}
+
+int lc_capture_finish(struct lc_capture *capture, struct lc_team *team, struct lc_err *err)
+{
+	int r;
+
+	pthread_mutex_lock(&team->lock);
+	while (team->go && !all_written(team)) {
+		wait_tick(team, UINT64_MAX);
+		abandon_caught(team);
+	}
+	if (capture->cut_short)
+		lose_rest(team);
+	lc_ranges_sort(&capture->unread);
+	r = report(team, err);
+	pthread_mutex_unlock(&team->lock);
+	return r;
 }
 
 void lc_capture_free(struct lc_capture *capture)
 {
-	free(capture->unread);
-	capture->unread = NULL;
-	capture->n_unread = 0;
-	capture->cap_unread = 0;
+	lc_ranges_free(&capture->unread);
 }

@@ -43,7 +43,7 @@ struct prep {
 	struct lc_regbuf regbuf;
 	struct elfw_notes notes;
 	struct elfw_notes extra; /* the architecture's: CPUID is slow in a virtual machine */
-	struct lc_capture_buffers *buffers;
+	struct lc_team *team;
 };
 
 /* What is learned inside it. */
@@ -157,7 +157,7 @@ static void prep_init(struct prep *p, const struct lc_target *target,
 
 static void prep_free(struct prep *p)
 {
-	lc_capture_buffers_free(p->buffers);
+	lc_team_end(p->team);
 	elfw_notes_free(&p->notes);
 	elfw_notes_free(&p->extra);
 	lc_regbuf_free(&p->regbuf);
@@ -302,7 +302,8 @@ static int check_space(const struct frozen *f, const struct lc_request *request,
 }
 
 /* Reserves what the freeze will need, so that nothing is allocated while the target waits. */
-static int reserve(struct prep *p, const struct frozen *f, struct lc_err *err)
+static int reserve(struct prep *p, const struct frozen *f, const struct elfw_sink *sink,
+		   struct lc_err *err)
 {
 	int r;
 
@@ -314,9 +315,19 @@ static int reserve(struct prep *p, const struct frozen *f, struct lc_err *err)
 	if (r == 0)
 		r = lc_regbuf_reserve(&p->regbuf, 16384);
 	if (r == 0)
-		r = lc_capture_stop_prepare(&p->buffers);
+		r = lc_team_start(sink, &p->team);
 	lc_pieces_find_own_vdso(&p->pieces);
 	return r < 0 ? lc_err_set(err, -r, LC_STAGE_OUTPUT, "out of memory") : 0;
+}
+
+/* From here on signals go to the threads that read and write, so that they interrupt their system
+ * calls; this one looks at the abort flag. */
+static void leave_signals_to_team(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
 static int prepare(struct job *job, struct prep *p)
@@ -329,7 +340,9 @@ static int prepare(struct job *job, struct prep *p)
 	if (r == 0)
 		r = check_space(&now, job->request, job->sink, job->err);
 	if (r == 0)
-		r = reserve(p, &now, job->err);
+		r = reserve(p, &now, job->sink, job->err);
+	if (r == 0)
+		leave_signals_to_team();
 	frozen_free(&now);
 	return r;
 }
@@ -403,36 +416,44 @@ static int build_notes(struct prep *p, struct frozen *f, struct lc_losses *losse
 		     : 0;
 }
 
-static int write_head(struct job *job, const struct prep *p, const struct frozen *f)
-{
-	int r = elfw_image_write_head(job->sink, &f->arch->abi, p->info.e_flags, &f->layout,
-				      f->plan.segments, f->plan.n, &p->notes);
+struct head {
+	struct elfw_sink *sink;
+	const struct prep *p;
+	const struct frozen *f;
+};
 
-	return r < 0 ? lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r))
-		     : 0;
+static int write_head(void *arg)
+{
+	const struct head *head = arg;
+	const struct frozen *f = head->f;
+
+	return elfw_image_write_head(head->sink, &f->arch->abi, head->p->info.e_flags, &f->layout,
+				     f->plan.segments, f->plan.n, &head->p->notes);
 }
 
-static int copy(struct job *job, struct prep *p, struct frozen *f, struct lc_capture *c)
+static void fill_capture(struct job *job, struct prep *p, struct frozen *f, struct head *head,
+			 struct lc_capture *c)
 {
-	struct lc_pieces *pieces = &p->pieces;
-
-	pieces->plan = &f->plan;
-	pieces->vmas = &f->vmas;
-	pieces->pagemap = &p->pagemap;
-	pieces->file = &p->file;
+	p->pieces.plan = &f->plan;
+	p->pieces.vmas = &f->vmas;
+	p->pieces.pagemap = &p->pagemap;
+	p->pieces.file = &p->file;
 	if (!lc_arch_is_host(f->arch))
-		pieces->own_vdso = NULL;
+		p->pieces.own_vdso = NULL;
+	*head = (struct head){.sink = job->sink, .p = p, .f = f};
 	*c = (struct lc_capture){
 		.memsrc = &p->memsrc,
-		.pieces = pieces,
+		.pieces = &p->pieces,
 		.sink = job->sink,
 		.page_size = p->page_size,
 		.abort = job->request->abort,
+		/* a pipe needs the head first; elsewhere it waits until the target runs again */
+		.prologue = elfw_sink_can_seek(job->sink) ? NULL : write_head,
+		.prologue_arg = head,
+		.deadline_ns = UINT64_MAX,
 		.done = &job->done,
-		.total = f->plan.data_bytes,
 	};
 	atomic_store(&job->total, f->plan.data_bytes);
-	return lc_capture_stop(c, p->buffers, job->err);
 }
 
 /* Notes the time since `*mark` and moves the mark. */
@@ -444,7 +465,8 @@ static uint64_t lap(uint64_t *mark)
 	return spent;
 }
 
-static int while_frozen(struct job *job, struct prep *p, struct frozen *f, struct lc_capture *c)
+static int while_frozen(struct job *job, struct prep *p, struct frozen *f, struct head *head,
+			struct lc_capture *c)
 {
 	struct lc_result *res = job->result;
 	uint64_t mark = f->threads.interrupted_ns;
@@ -464,11 +486,10 @@ static int while_frozen(struct job *job, struct prep *p, struct frozen *f, struc
 	res->registers_ns = lap(&mark);
 	if (r == 0)
 		r = make_layout(f, p->notes.len, p->page_size, job->err);
-	/* a pipe needs the head first; elsewhere it can wait until the target runs again */
-	if (r == 0 && !elfw_sink_can_seek(job->sink))
-		r = write_head(job, p, f);
 	if (r == 0)
-		r = copy(job, p, f, c);
+		fill_capture(job, p, f, head, c);
+	if (r == 0 && (f->plan.data_bytes || c->prologue))
+		r = lc_capture_stop(c, p->team, job->err);
 	res->copy_ns = lap(&mark);
 	return r;
 }
@@ -483,7 +504,8 @@ static size_t count_threads(const struct lc_threads *threads)
 	return n;
 }
 
-static int freeze_and_copy(struct job *job, struct prep *p, struct frozen *f, struct lc_capture *c)
+static int freeze_and_copy(struct job *job, struct prep *p, struct frozen *f, struct head *head,
+			   struct lc_capture *c)
 {
 	struct lc_freeze_options options = {.timeout_ns = job->request->timeout_ns,
 					    .abort = job->request->abort};
@@ -494,7 +516,7 @@ static int freeze_and_copy(struct job *job, struct prep *p, struct frozen *f, st
 	r = lc_threads_freeze(job->target, &options, &f->threads, job->err);
 	if (r < 0)
 		return r;
-	r = while_frozen(job, p, f, c);
+	r = while_frozen(job, p, f, head, c);
 	res->n_threads = count_threads(&f->threads);
 	mark = lc_now_ns();
 	lc_threads_thaw(&f->threads);
@@ -531,10 +553,10 @@ static size_t cut_all(struct elfw_segment *out, const struct lc_plan *plan,
 		const struct elfw_segment *seg = &plan->segments[i];
 		uint64_t at = seg->vaddr, end = seg->vaddr + seg->memsz;
 
-		while (u < c->n_unread && c->unread[u].start < end) {
-			if (c->unread[u].start > at)
-				out[n++] = part_of(seg, at, c->unread[u].start);
-			at = c->unread[u].end;
+		while (u < c->unread.n && c->unread.v[u].start < end) {
+			if (c->unread.v[u].start > at)
+				out[n++] = part_of(seg, at, c->unread.v[u].start);
+			at = c->unread.v[u].end;
 			if (at > end)
 				break;
 			u++;
@@ -553,11 +575,11 @@ static int uncover(struct job *job, struct prep *p, struct frozen *f, const stru
 	size_t n;
 	int r;
 
-	left = calloc(2 * f->plan.n + c->n_unread, sizeof(*left));
+	left = calloc(2 * f->plan.n + c->unread.n, sizeof(*left));
 	if (!left)
 		return lc_err_set(job->err, ENOMEM, LC_STAGE_OUTPUT, "out of memory");
 	n = cut_all(left, &f->plan, c);
-	r = lc_notes_hide_files(&in, c->unread, c->n_unread, &f->file_note, &p->notes);
+	r = lc_notes_hide_files(&in, c->unread.v, c->unread.n, &f->file_note, &p->notes);
 	if (r == 0)
 		r = elfw_image_rewrite_head(job->sink, &f->arch->abi, p->info.e_flags, &f->layout,
 					    left, n, &p->notes);
@@ -570,24 +592,29 @@ static int uncover(struct job *job, struct prep *p, struct frozen *f, const stru
 
 static void lose_unread(struct lc_result *res, const struct lc_capture *c, bool covered)
 {
-	for (size_t i = 0; i < c->n_unread; i++)
-		lc_losses_add(&res->losses, LC_LOSS_MEMORY, 0, c->unread[i].start, c->unread[i].end,
-			      EFAULT, "the kernel could not read it%s",
+	for (size_t i = 0; i < c->unread.n; i++)
+		lc_losses_add(&res->losses, LC_LOSS_MEMORY, 0, c->unread.v[i].start,
+			      c->unread.v[i].end, EFAULT, "the kernel could not read it%s",
 			      covered ? "; in a stream it reads as zero" : "");
 }
 
-static int finish(struct job *job, struct prep *p, struct frozen *f, const struct lc_capture *c)
+static int finish(struct job *job, struct prep *p, struct frozen *f, struct head *head,
+		  struct lc_capture *c)
 {
 	bool can_seek = elfw_sink_can_seek(job->sink);
-	int r = can_seek ? write_head(job, p, f) : 0;
+	int r = lc_capture_finish(c, p->team, job->err);
 
-	job->result->n_segments = f->plan.n;
-	lose_unread(job->result, c, !can_seek);
-	if (r == 0 && c->n_unread && can_seek)
-		r = uncover(job, p, f, c);
+	pthread_sigmask(SIG_SETMASK, &job->mask, NULL);
 	if (r < 0)
 		return r;
-	r = elfw_image_write_tail(job->sink, &f->arch->abi, &f->layout);
+	job->result->n_segments = f->plan.n;
+	lose_unread(job->result, c, !can_seek);
+	if (can_seek)
+		r = write_head(head);
+	if (r == 0 && c->unread.n && can_seek)
+		r = uncover(job, p, f, c);
+	if (r == 0)
+		r = elfw_image_write_tail(job->sink, &f->arch->abi, &f->layout);
 	if (r < 0)
 		return lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r));
 	job->result->bytes = f->layout.size;
@@ -610,14 +637,18 @@ static int dump(struct job *job)
 	struct prep p;
 	struct frozen f = {0};
 	struct lc_capture c = {0};
+	struct head head;
 	int r;
 
 	prep_init(&p, job->target, job->request);
 	r = prepare(job, &p);
 	if (r == 0)
-		r = freeze_and_copy(job, &p, &f, &c);
+		r = freeze_and_copy(job, &p, &f, &head, &c);
 	if (r == 0)
-		r = finish(job, &p, &f, &c);
+		r = finish(job, &p, &f, &head, &c);
+	/* first the threads that use the rest */
+	lc_team_end(p.team);
+	p.team = NULL;
 	lc_capture_free(&c);
 	frozen_free(&f);
 	prep_free(&p);

@@ -42,6 +42,7 @@ static int give_file(struct lc_pieces *walk, const struct span *s, uint64_t star
 	ret->addr = from + base;
 	ret->len = to - from;
 	ret->file_off = from;
+	ret->fd = walk->file->fd;
 	ret->via = LC_VIA_FILE;
 	return 1;
 }

@@ -12,7 +12,7 @@ enum lc_via {
 	LC_VIA_PROCESS,  /* process_vm_readv */
 	LC_VIA_OWN_VDSO, /* at lc_pieces.own_vdso + file_off: the same pages, mapped by us too */
 	LC_VIA_FORCED,   /* /proc/PID/mem: the target itself may not read it */
-	LC_VIA_FILE, /* the mapping's file, which lc_pieces.file holds open until the next piece */
+	LC_VIA_FILE,     /* the mapping's file */
 };
 
 struct lc_piece {
@@ -20,6 +20,7 @@ struct lc_piece {
 	uint64_t off; /* in the core */
 	uint64_t len;
 	uint64_t file_off; /* LC_VIA_FILE, LC_VIA_OWN_VDSO */
+	int fd;            /* LC_VIA_FILE: the walk's own, until the next piece */
 	enum lc_via via;
 };
 
