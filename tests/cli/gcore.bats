@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2030,SC2031,SC2034
 # Under the name gcore: what the programs that call gdb's script rely on.
 
 load helpers
@@ -219,7 +219,7 @@ expect_usage() {
     expect_status 0
     [ "$output" = "Saved corefile own/core.$VICTIM" ]
     expect_stderr '^gcore: warning: '
-    ! grep -q '^gcore: loss' <<<"$stderr"
+    [[ $stderr != *"gcore: loss"* ]]
     assert_untouched "$VICTIM"
     "$CORECHECK" "own/core.$VICTIM" sane
 }
