@@ -176,8 +176,8 @@ static const char *unreadable(const struct lc_vma *vma)
 
 bool lc_filter_wants_anon(const struct lc_vma *vma)
 {
-	uint32_t decided = LC_VMA_SHARED | LC_VMA_SPECIAL | LC_VMA_IO | LC_VMA_PFNMAP |
-			   LC_VMA_HUGETLB | LC_VMA_SECRET;
+	uint32_t decided =
+		LC_VMA_SHARED | LC_VMA_SPECIAL | LC_VMA_IO | LC_VMA_PFNMAP | LC_VMA_SECRET;
 
 	return lc_vma_has_file(vma) && !(vma->flags & decided);
 }

@@ -364,10 +364,10 @@ void lc_header_memo_free(struct lc_header_memo *memo)
 	*memo = (struct lc_header_memo){0};
 }
 
-static int plan_header(struct planner *p)
+static int plan_header(struct planner *p, bool own_pages)
 {
 	uint64_t len = p->vma->end - p->vma->start;
-	bool nameless = p->vma->flags & LC_VMA_DELETED;
+	bool only_here = own_pages || (p->vma->flags & LC_VMA_DELETED);
 	bool header = has_header(p);
 	uint64_t filesz = header ? p->in->page_size : 0;
 
@@ -375,7 +375,7 @@ static int plan_header(struct planner *p)
 		p->plan->verdicts[p->at].rule = "filter without file-private";
 	count_data(p, filesz);
 	/* the rest is in the file, if a reader can find it */
-	return add_segment(p, p->vma->start, nameless ? filesz : len, filesz,
+	return add_segment(p, p->vma->start, only_here ? filesz : len, filesz,
 			   LC_SOURCE_PRIVATE_FILE);
 }
 
@@ -405,9 +405,7 @@ static int plan_vma(struct planner *p)
 		return r;
 	choice = lc_filter_choose(p->vma, own, p->in->filter, p->in->all, p->in->minimal);
 	p->plan->verdicts[p->at].rule = choice.rule;
-	/* of huge pages it is not known */
-	p->plan->verdicts[p->at].misleading =
-		choice.take == LC_TAKE_NOTHING && (own || (p->vma->flags & LC_VMA_HUGETLB));
+	p->plan->verdicts[p->at].misleading = own && choice.take != LC_TAKE_WHOLE;
 	switch (choice.take) {
 	case LC_TAKE_NOTHING:
 		return 0;
@@ -415,7 +413,7 @@ static int plan_vma(struct planner *p)
 		return add_segment(p, p->vma->start, p->vma->end - p->vma->start, 0,
 				   LC_SOURCE_NONE);
 	case LC_TAKE_HEADER:
-		return plan_header(p);
+		return plan_header(p, own);
 	case LC_TAKE_WHOLE:
 		return plan_whole(p);
 	}
