@@ -45,6 +45,9 @@ static int dump(const struct options *options, struct lc_target *target, struct 
 		.minimal = options->minimal,
 		.ignore_space = options->ignore_space,
 		.timeout_ns = options->timeout_ns,
+		.max_freeze_ns = options->max_freeze_ns,
+		.yield = options->yield,
+		.wait_ns = options->wait_ns,
 		.abort = signals_abort_flag(),
 		.progress_arg = &progress,
 	};

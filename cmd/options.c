@@ -32,6 +32,9 @@ enum {
 	KEY_FSYNC,
 	KEY_JSON,
 	KEY_PROGRESS,
+	KEY_MAX_FREEZE,
+	KEY_YIELD,
+	KEY_WAIT,
 };
 
 static const struct argp_option option_table[] = {
@@ -62,6 +65,12 @@ static const struct argp_option option_table[] = {
 
 	{NULL, 0, NULL, 0, "How:", 4},
 	{"timeout", KEY_TIMEOUT, "SEC", 0, "How long a thread may take to stop (default 5)", 4},
+	{"max-freeze", KEY_MAX_FREEZE, "MS", 0,
+	 "Let the process go after so many milliseconds; what was not read by then is a loss", 4},
+	{"yield", KEY_YIELD, NULL, 0,
+	 "Let the process go when a signal arrives for it; what was not read by then is a loss", 4},
+	{"wait", KEY_WAIT, "SEC", OPTION_ARG_OPTIONAL,
+	 "Wait while another livecore dumps the process, for at most SEC seconds", 4},
 	{"quiet", 'q', NULL, 0, "Print errors and losses only", 4},
 	{"verbose", 'v', NULL, 0, "Print more figures, and every loss", 4},
 	{"json", KEY_JSON, NULL, 0, "Print one JSON object for each process", 4},
@@ -124,27 +133,43 @@ int options_parse_pid(const char *text, pid_t *ret_pid, char *ret_problem, size_
 	return 0;
 }
 
-int options_parse_timeout(const char *text, uint64_t *ret_ns, char *ret_problem, size_t size)
+/* What a time on the command line is called and counted in. */
+struct time_kind {
+	const char *what, *units;
+	double ns_per_unit, max;
+};
+
+static const struct time_kind timeout_kind = {"time-out", "seconds", 1e9, TIMEOUT_MAX_S};
+static const struct time_kind wait_kind = {"waiting time", "seconds", 1e9, TIMEOUT_MAX_S};
+static const struct time_kind freeze_kind = {"freeze", "milliseconds", 1e6, TIMEOUT_MAX_S * 1e3};
+
+static int parse_time(const char *text, const struct time_kind *kind, uint64_t *ret_ns,
+		      char *ret_problem, size_t size)
 {
 	char shown[SHOWN_SIZE];
 	char *end;
-	double seconds;
+	double value;
 
 	text_escape(text, shown, sizeof(shown));
 	/* strtod() would take "inf", "nan" and "0x1p3" as well. */
-	seconds = strtod(text, &end);
+	value = strtod(text, &end);
 	if (!*text || *end || strspn(text, "0123456789.") != strlen(text)) {
-		snprintf(ret_problem, size, "time-out '%s' is not a number of seconds", shown);
+		snprintf(ret_problem, size, "%s '%s' is not a number of %s", kind->what, shown,
+			 kind->units);
 		return -EINVAL;
 	}
-	if (seconds > TIMEOUT_MAX_S || seconds * (double)NS_PER_SECOND < 1.0) {
-		snprintf(ret_problem, size,
-			 "time-out '%s' is out of range: more than 0, at most %.0f seconds", shown,
-			 TIMEOUT_MAX_S);
+	if (value > kind->max || value * kind->ns_per_unit < 1.0) {
+		snprintf(ret_problem, size, "%s '%s' is out of range: more than 0, at most %.0f %s",
+			 kind->what, shown, kind->max, kind->units);
 		return -EINVAL;
 	}
-	*ret_ns = (uint64_t)(seconds * (double)NS_PER_SECOND);
+	*ret_ns = (uint64_t)(value * kind->ns_per_unit);
 	return 0;
+}
+
+int options_parse_timeout(const char *text, uint64_t *ret_ns, char *ret_problem, size_t size)
+{
+	return parse_time(text, &timeout_kind, ret_ns, ret_problem, size);
 }
 
 int options_add_pid(struct options *options, pid_t pid)
@@ -209,6 +234,24 @@ static void set_timeout(struct options *options, char *arg, struct argp_state *s
 		argp_error(state, "%s", problem);
 }
 
+static void set_max_freeze(struct options *options, char *arg, struct argp_state *state)
+{
+	char problem[PROBLEM_SIZE];
+
+	if (parse_time(arg, &freeze_kind, &options->max_freeze_ns, problem, sizeof(problem)) < 0)
+		argp_error(state, "%s", problem);
+}
+
+/* Without a number it waits for as long as it takes. */
+static void set_wait(struct options *options, char *arg, struct argp_state *state)
+{
+	char problem[PROBLEM_SIZE];
+
+	options->wait_ns = UINT64_MAX;
+	if (arg && parse_time(arg, &wait_kind, &options->wait_ns, problem, sizeof(problem)) < 0)
+		argp_error(state, "%s", problem);
+}
+
 static void set_progress(struct options *options, char *arg, struct argp_state *state)
 {
 	static const char *const words[] = {
@@ -263,6 +306,9 @@ static const struct action {
 	{KEY_FSYNC, .flag = offsetof(struct options, fsync)},
 	{KEY_FORCE, .set = set_force},
 	{KEY_TIMEOUT, .set = set_timeout},
+	{KEY_MAX_FREEZE, .set = set_max_freeze},
+	{KEY_YIELD, .flag = offsetof(struct options, yield)},
+	{KEY_WAIT, .set = set_wait},
 	{KEY_JSON, .set = set_json},
 	{KEY_PROGRESS, .set = set_progress},
 };

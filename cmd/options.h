@@ -44,6 +44,9 @@ struct options {
 	bool verify;
 	bool dry_run;
 	uint64_t timeout_ns;
+	uint64_t max_freeze_ns; /* 0: no bound */
+	bool yield;
+	uint64_t wait_ns; /* for another livecore; 0: not at all */
 
 	bool quiet;
 	bool verbose;

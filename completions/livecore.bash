@@ -24,7 +24,8 @@ _livecore_filter() {
 _livecore() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=
     local options='-p --pid -a --all -f --filter --minimal -n --dry-run --force --fsync
-        -o --output --verify --json --progress -q --quiet --timeout -v --verbose
+        -o --output --verify --json --progress -q --quiet --timeout --max-freeze --yield
+        --wait -v --verbose
         -? --help --usage -V --version'
 
     ((COMP_CWORD > 0)) && prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -50,7 +51,7 @@ _livecore() {
         mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur")
         return
         ;;
-    --timeout)
+    --timeout | --max-freeze | --wait)
         return
         ;;
     esac
@@ -58,7 +59,7 @@ _livecore() {
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
         # Only a long option takes its value behind '='.
         case ${COMPREPLY[*]} in
-        --pid | --filter | --output | --progress | --timeout)
+        --pid | --filter | --output | --progress | --timeout | --max-freeze)
             COMPREPLY[0]+='='
             compopt -o nospace 2>/dev/null
             ;;

@@ -354,7 +354,7 @@ static void lose_rest(struct lc_team *team)
 {
 	struct lc_pieces *walk = team->c->pieces;
 
-	for (; walk->segment < walk->plan->n; walk->segment++, walk->at = 0) {
+	for (; lc_pieces_to_segment(walk); walk->segment++, walk->at = 0) {
 		const struct elfw_segment *seg = &walk->plan->segments[walk->segment];
 		uint64_t at = walk->at ? walk->at : seg->vaddr;
 

@@ -10,6 +10,7 @@
  */
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include "capture.h"
 #include "err.h"
 #include "filter.h"
+#include "pending.h"
 #include "plan.h"
 #include "procnotes.h"
 #include "threads.h"
@@ -54,6 +56,8 @@ struct frozen {
 	struct lc_plan plan;
 	struct lc_file_note file_note;
 	struct elfw_layout layout;
+	uint64_t deadline_ns;      /* by which the target must be let go; 0: never */
+	struct lc_pending pending; /* signals when it was frozen */
 };
 
 struct job {
@@ -210,6 +214,7 @@ static int make_plan(struct prep *p, struct frozen *f, struct lc_losses *losses,
 		.all = p->request->all,
 		.minimal = p->request->minimal,
 		.page_size = p->page_size,
+		.deadline_ns = f->deadline_ns,
 	};
 	int r = lc_vmas_read(p->taskfd, &p->hints, &f->vmas);
 
@@ -333,8 +338,10 @@ static void leave_signals_to_team(void)
 static int prepare(struct job *job, struct prep *p)
 {
 	struct frozen now = {0};
-	int r = prep_open(p, job->err);
+	int r = lc_target_lock(job->target, job->request->wait_ns, job->request->abort, job->err);
 
+	if (r == 0)
+		r = prep_open(p, job->err);
 	if (r == 0)
 		r = estimate(p, &now, job->err);
 	if (r == 0)
@@ -400,6 +407,7 @@ static struct lc_note_inputs note_inputs(const struct prep *p, const struct froz
 		.verdicts = f->plan.verdicts,
 		.extra = &p->extra,
 		.page_size = p->page_size,
+		.deadline_ns = f->deadline_ns,
 	};
 }
 
@@ -431,6 +439,13 @@ static int write_head(void *arg)
 				     f->plan.segments, f->plan.n, &head->p->notes);
 }
 
+static bool has_new_signal(void *arg)
+{
+	struct frozen *f = arg;
+
+	return lc_pending_is_new(&f->pending, &f->threads);
+}
+
 static void fill_capture(struct job *job, struct prep *p, struct frozen *f, struct head *head,
 			 struct lc_capture *c)
 {
@@ -438,6 +453,7 @@ static void fill_capture(struct job *job, struct prep *p, struct frozen *f, stru
 	p->pieces.vmas = &f->vmas;
 	p->pieces.pagemap = &p->pagemap;
 	p->pieces.file = &p->file;
+	p->pieces.small_first = elfw_sink_can_seek(job->sink);
 	if (!lc_arch_is_host(f->arch))
 		p->pieces.own_vdso = NULL;
 	*head = (struct head){.sink = job->sink, .p = p, .f = f};
@@ -450,7 +466,9 @@ static void fill_capture(struct job *job, struct prep *p, struct frozen *f, stru
 		/* a pipe needs the head first; elsewhere it waits until the target runs again */
 		.prologue = elfw_sink_can_seek(job->sink) ? NULL : write_head,
 		.prologue_arg = head,
-		.deadline_ns = UINT64_MAX,
+		.deadline_ns = f->deadline_ns ? f->deadline_ns : UINT64_MAX,
+		.wants_release = job->request->yield ? has_new_signal : NULL,
+		.wants_release_arg = f,
 		.done = &job->done,
 	};
 	atomic_store(&job->total, f->plan.data_bytes);
@@ -478,6 +496,8 @@ static int while_frozen(struct job *job, struct prep *p, struct frozen *f, struc
 		r = check_same_program(p, job->err);
 	if (r == 0)
 		r = choose_arch(p, f, job->err);
+	if (r == 0 && job->request->yield)
+		lc_pending_read(&f->pending, &f->threads);
 	if (r == 0)
 		r = make_plan(p, f, &res->losses, job->err);
 	res->mappings_ns = lap(&mark);
@@ -504,10 +524,31 @@ static size_t count_threads(const struct lc_threads *threads)
 	return n;
 }
 
+/* Who promises when the target is let go must be on a processor then, however busy the machine is:
+ * it only sleeps and looks. Without CAP_SYS_NICE it does what it can. */
+static void keep_time(bool on)
+{
+	const struct sched_param param = {.sched_priority = on ? 1 : 0};
+
+	sched_setscheduler(0, on ? SCHED_FIFO | SCHED_RESET_ON_FORK : SCHED_OTHER, &param);
+}
+
+/* Letting go takes time too, some 5 us for each thread. */
+static uint64_t freeze_deadline(const struct lc_threads *threads, uint64_t max_freeze_ns)
+{
+	uint64_t letting_go = threads->n * 5000 + 300000;
+
+	if (max_freeze_ns == 0)
+		return 0;
+	return threads->interrupted_ns +
+	       (max_freeze_ns > letting_go ? max_freeze_ns - letting_go : 0);
+}
+
 static int freeze_and_copy(struct job *job, struct prep *p, struct frozen *f, struct head *head,
 			   struct lc_capture *c)
 {
 	struct lc_freeze_options options = {.timeout_ns = job->request->timeout_ns,
+					    .max_freeze_ns = job->request->max_freeze_ns,
 					    .abort = job->request->abort};
 	struct lc_result *res = job->result;
 	uint64_t mark;
@@ -516,11 +557,16 @@ static int freeze_and_copy(struct job *job, struct prep *p, struct frozen *f, st
 	r = lc_threads_freeze(job->target, &options, &f->threads, job->err);
 	if (r < 0)
 		return r;
+	f->deadline_ns = freeze_deadline(&f->threads, job->request->max_freeze_ns);
+	if (f->deadline_ns)
+		keep_time(true);
 	r = while_frozen(job, p, f, head, c);
 	res->n_threads = count_threads(&f->threads);
 	mark = lc_now_ns();
 	lc_threads_thaw(&f->threads);
 	res->thaw_ns = lap(&mark);
+	if (f->deadline_ns)
+		keep_time(false);
 	res->frozen_ns = mark - f->threads.interrupted_ns;
 	res->n_passes = f->threads.passes;
 	res->n_mappings = f->vmas.n;
@@ -592,9 +638,12 @@ static int uncover(struct job *job, struct prep *p, struct frozen *f, const stru
 
 static void lose_unread(struct lc_result *res, const struct lc_capture *c, bool covered)
 {
+	const char *why = c->cut_short ? "not read before the process was let go"
+				       : "the kernel could not read it";
+
 	for (size_t i = 0; i < c->unread.n; i++)
 		lc_losses_add(&res->losses, LC_LOSS_MEMORY, 0, c->unread.v[i].start,
-			      c->unread.v[i].end, EFAULT, "the kernel could not read it%s",
+			      c->unread.v[i].end, EFAULT, "%s%s", why,
 			      covered ? "; in a stream it reads as zero" : "");
 }
 

@@ -136,6 +136,12 @@ struct lc_request {
 	bool minimal;        /* registers only: every note, no memory */
 	bool ignore_space;   /* go on when the estimate exceeds what the output has */
 	uint64_t timeout_ns; /* how long a thread may take to stop */
+	/* The target is let go after that time, 0: never; what was not read by then is lost. */
+	uint64_t max_freeze_ns;
+	/* Let go when a signal newly pends on the frozen target, unless it would be ignored. */
+	bool yield;
+	/* How long to wait for another livecore that dumps the same process; 0: not at all. */
+	uint64_t wait_ns;
 	const volatile sig_atomic_t *abort; /* non-zero: let go, return -EINTR. May be NULL */
 	/* Called every 100 ms from the thread that called lc_dump(), never from the one that holds
 	 * the target, so it may block. May be NULL. */

@@ -141,9 +141,29 @@ void lc_pieces_find_own_vdso(struct lc_pieces *walk)
 	lc_vmas_free(&own);
 }
 
+static bool is_in_turn(const struct lc_pieces *walk)
+{
+	bool large = walk->plan->segments[walk->segment].filesz > LC_SMALL_SEGMENT;
+
+	return !walk->small_first || large == walk->large_now;
+}
+
+bool lc_pieces_to_segment(struct lc_pieces *walk)
+{
+	for (;;) {
+		for (; walk->segment < walk->plan->n; walk->segment++, walk->at = 0)
+			if (is_in_turn(walk))
+				return true;
+		if (!walk->small_first || walk->large_now)
+			return false;
+		walk->large_now = true;
+		walk->segment = 0;
+	}
+}
+
 int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len, struct lc_piece *ret_piece)
 {
-	for (; walk->segment < walk->plan->n; walk->segment++, walk->at = 0) {
+	for (; lc_pieces_to_segment(walk); walk->segment++, walk->at = 0) {
 		const struct elfw_segment *seg = &walk->plan->segments[walk->segment];
 		const struct lc_segment *src = &walk->plan->sources[walk->segment];
 		struct span s = {

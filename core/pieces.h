@@ -24,6 +24,8 @@ struct lc_piece {
 	enum lc_via via;
 };
 
+#define LC_SMALL_SEGMENT (UINT64_C(1) << 20)
+
 /* A walk; the inputs are borrowed, the page map is restarted for the stopped process. */
 struct lc_pieces {
 	const struct lc_plan *plan;
@@ -32,6 +34,10 @@ struct lc_pieces {
 	struct lc_mapfile *file;
 	const uint8_t *own_vdso; /* NULL: the target's ABI is not ours */
 	uint64_t own_vdso_len;
+	/* Segments up to LC_SMALL_SEGMENT before the others, for who may have to stop half-way:
+	 * stacks and the data of libraries are worth more than the middle of a heap. */
+	bool small_first;
+	bool large_now; /* the second time round */
 	size_t segment; /* next */
 	uint64_t at;    /* address in it; 0: its start */
 };
@@ -39,6 +45,9 @@ struct lc_pieces {
 /* Finds our own vdso: every process of one ABI has the same pages of it, and reading those that the
  * target never used through the target would make them part of it. */
 void lc_pieces_find_own_vdso(struct lc_pieces *walk);
+
+/* Goes to the next segment that has something left. False at the end. */
+bool lc_pieces_to_segment(struct lc_pieces *walk);
 
 /* The next piece, of at most `max_len` bytes. Returns 1, 0 at the end, or -errno. */
 LC_MUST_CHECK int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len,

@@ -395,6 +395,22 @@ static int has_own_pages(struct planner *p, bool *ret)
 	return r < 0 ? r : 0;
 }
 
+static bool is_late(const struct planner *p)
+{
+	return p->in->deadline_ns && lc_now_ns() >= p->in->deadline_ns;
+}
+
+/* Nothing is known of it: no reader may find anything there. */
+static int give_up_vma(struct planner *p)
+{
+	struct lc_verdict *verdict = &p->plan->verdicts[p->at];
+
+	verdict->rule = "not in time";
+	verdict->misleading = true;
+	lose(p, p->vma->start, p->vma->end, "its pages were not looked up in time");
+	return 0;
+}
+
 static int plan_vma(struct planner *p)
 {
 	struct lc_choice choice;
@@ -431,7 +447,7 @@ int lc_plan_make(const struct lc_plan_inputs *in, struct lc_losses *losses,
 		return -ENOMEM;
 	for (p.at = 0; r == 0 && p.at < in->vmas->n; p.at++) {
 		p.vma = &in->vmas->v[p.at];
-		r = plan_vma(&p);
+		r = is_late(&p) ? give_up_vma(&p) : plan_vma(&p);
 	}
 	return r;
 }

@@ -73,6 +73,7 @@ struct lc_plan_inputs {
 	uint32_t filter; /* the bits in force */
 	bool all, minimal;
 	uint64_t page_size;
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC: what is not planned by then is lost; 0: never */
 };
 
 /* Returns 0, -ENOMEM, or -errno of the page map. What the plan knows cannot be saved is a loss

@@ -314,9 +314,13 @@ static void lose_stuck(const struct lc_note_inputs *in, const struct lc_thread *
 static int add_registers(const struct lc_note_inputs *in, const struct lc_thread *t,
 			 struct lc_regbuf *buf, struct elfw_notes *notes, struct lc_losses *losses)
 {
-	if (t->state != LC_THREAD_STUCK)
+	if (t->state == LC_THREAD_STUCK)
+		lose_stuck(in, t, losses);
+	else if (in->deadline_ns && lc_now_ns() >= in->deadline_ns)
+		lc_losses_add(losses, LC_LOSS_REGISTERS, t->tid, 0, 0, ETIMEDOUT,
+			      "all but the general registers: not read in time");
+	else
 		return lc_regset_add_notes(t->tid, in->arch, buf, notes, losses);
-	lose_stuck(in, t, losses);
 	return 0;
 }
 

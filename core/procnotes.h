@@ -39,6 +39,7 @@ struct lc_note_inputs {
 	const struct lc_verdict *verdicts; /* one for each mapping */
 	const struct elfw_notes *extra;    /* what the architecture adds at the end */
 	uint64_t page_size;
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC: further register sets are lost then; 0: never */
 };
 
 /* Where NT_FILE is among the notes. */

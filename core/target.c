@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "err.h"
 
@@ -158,4 +161,71 @@ int lc_target_check_alive(const struct lc_target *target, struct lc_err *err)
 		   target->id.pid, target->id.comm);
 	lc_err_hint(err, "nothing was written");
 	return -ESRCH;
+}
+
+/* ---- one at a time ------------------------------------------------------------------------ */
+
+#define LOCK_POLL_NS 50000000
+
+/* The PID that holds the lock, from /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 00:15:378998 0
+ * EOF". 0: not to be found, or by somebody whose lock is not for us to heed. */
+static pid_t find_holder(const struct lc_target *t)
+{
+	struct lc_text locks = {0};
+	struct lc_status holder;
+	char tail[32], path[32];
+	struct stat st;
+	pid_t pid = 0;
+	char *at;
+
+	if (fstat(t->dirfd, &st) < 0 || lc_procfs_read(t->procfd, "locks", &locks) < 0)
+		goto out;
+	snprintf(tail, sizeof(tail), ":%lu 0 EOF\n", (unsigned long)st.st_ino);
+	at = strstr(locks.data, tail);
+	while (at && at > locks.data && at[-1] != '\n')
+		at--;
+	if (!at || sscanf(at, "%*s FLOCK ADVISORY WRITE %d", &pid) != 1)
+		pid = 0;
+	snprintf(path, sizeof(path), "%d/status", pid);
+	if (pid && lc_procfs_status(t->procfd, path, &holder) == 0 && holder.uid[1] != 0 &&
+	    holder.uid[1] != geteuid() && holder.uid[1] != t->id.uid)
+		pid = 0; /* anybody can open /proc/PID: a stranger's lock must not keep us away */
+out:
+	lc_text_free(&locks);
+	return pid;
+}
+
+static int refuse_locked(const struct lc_target *t, pid_t holder, struct lc_err *err)
+{
+	struct lc_stat st = {0};
+	char path[32];
+
+	snprintf(path, sizeof(path), "%d/stat", holder);
+	if (lc_procfs_stat(t->procfd, path, &st) < 0)
+		snprintf(st.comm, sizeof(st.comm), "?");
+	lc_err_set(err, EBUSY, LC_STAGE_TARGET,
+		   "process %d (%s) is being dumped already, by process %d (%s)", t->id.pid,
+		   t->id.comm, holder, st.comm);
+	lc_err_hint(err, "--wait waits until that one has finished");
+	return -EBUSY;
+}
+
+int lc_target_lock(const struct lc_target *target, uint64_t wait_ns,
+		   const volatile sig_atomic_t *abort_flag, struct lc_err *err)
+{
+	const struct timespec poll = {.tv_nsec = LOCK_POLL_NS};
+	uint64_t start = lc_now_ns();
+
+	while (flock(target->dirfd, LOCK_EX | LOCK_NB) < 0) {
+		pid_t holder = errno == EWOULDBLOCK ? find_holder(target) : 0;
+
+		if (lc_aborted(abort_flag))
+			return lc_err_set(err, EINTR, LC_STAGE_TARGET, "interrupted");
+		if (errno != EINTR && !holder)
+			return 0; /* where there are no such locks, ptrace(2) has the last word */
+		if (lc_now_ns() - start >= wait_ns)
+			return refuse_locked(target, holder, err);
+		nanosleep(&poll, NULL);
+	}
+	return 0;
 }

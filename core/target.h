@@ -17,6 +17,14 @@ struct lc_target {
 /* The same process is still there, and no zombie. Returns 0, or -ESRCH with the error set. */
 LC_MUST_CHECK int lc_target_check_alive(const struct lc_target *target, struct lc_err *err);
 
+/*
+ * Makes this the only livecore that dumps the target, until lc_target_close(): a lock on /proc/PID,
+ * which ends with its holder. Waits `wait_ns` for another one. Returns 0, -EBUSY with the holder in
+ * the error, or -EINTR.
+ */
+LC_MUST_CHECK int lc_target_lock(const struct lc_target *target, uint64_t wait_ns,
+				 const volatile sig_atomic_t *abort_flag, struct lc_err *err);
+
 /* Says why a call on the target was refused with `code` (EPERM, EACCES or ESRCH), and what helps.
  * Returns -code. */
 int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err *err);

@@ -283,13 +283,22 @@ static size_t wait_round(struct lc_threads *threads, size_t *first, bool look_fo
 	return left;
 }
 
+static uint64_t wait_deadline(const struct lc_threads *threads,
+			      const struct lc_freeze_options *options)
+{
+	uint64_t deadline = lc_now_ns() + options->timeout_ns;
+	uint64_t bound = threads->interrupted_ns + options->max_freeze_ns;
+
+	return options->max_freeze_ns && bound < deadline ? bound : deadline;
+}
+
 /*
  * Polls each thread by its TID: waitpid(-1) would take the children of a program that uses the
  * engine. Threads stop within 0.1 ms as a rule, so the first rounds only yield.
  */
 static int wait_all(struct lc_threads *threads, const struct lc_freeze_options *options)
 {
-	uint64_t deadline = lc_now_ns() + options->timeout_ns;
+	uint64_t deadline = wait_deadline(threads, options);
 	size_t first = 0;
 
 	for (unsigned int round = 0;; round++) {

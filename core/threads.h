@@ -42,7 +42,9 @@ struct lc_threads {
 };
 
 struct lc_freeze_options {
-	uint64_t timeout_ns; /* how long a thread may take to stop */
+	uint64_t timeout_ns;    /* how long a thread may take to stop */
+	uint64_t max_freeze_ns; /* the same for all of them, from the first interrupt on; 0: no
+				   bound */
 	const volatile sig_atomic_t *abort;
 };
 

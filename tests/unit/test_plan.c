@@ -222,6 +222,13 @@ static void test_pieces(void)
 	is(lc_pieces_next(&walk, MIB, &piece), 1, "the last");
 	ok(piece.addr == BASE + 8 * PAGE && piece.off == 0x5000 + 8 * PAGE, "behind the gap");
 	is(lc_pieces_next(&walk, MIB, &piece), 0, "the end");
+	walk = (struct lc_pieces){.plan = &plan,
+				  .vmas = &vmas,
+				  .pagemap = &pagemap,
+				  .file = &file,
+				  .small_first = true};
+	plan.segments[0].filesz = LC_SMALL_SEGMENT + PAGE;
+	ok(lc_pieces_to_segment(&walk) && walk.large_now, "a large segment has its turn at last");
 	vma.prot = 0;
 	walk.segment = 0;
 	walk.at = 0;
