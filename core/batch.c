@@ -94,9 +94,10 @@ int lc_batch_take(struct lc_batch *batch, struct lc_pieces *walk)
 		struct lc_piece *piece = &batch->pieces[batch->n];
 		int r = lc_pieces_next(walk, LC_BATCH_SIZE - batch->len, piece);
 
-		if (r < 0)
+		/* after an error, first what there is: it comes again */
+		if (r < 0 && batch->n == 0)
 			return r;
-		if (r == 0)
+		if (r <= 0)
 			break;
 		/* the walk closes its own when it comes to another file */
 		if (piece->via == LC_VIA_FILE)

@@ -102,7 +102,9 @@ static bool take(struct lc_team *team, struct worker *w)
 	if (team->end)
 		return false;
 	r = lc_batch_take(w->batch, team->c->pieces);
-	if (r < 0)
+	if (r == -ETIME)
+		team->c->cut_short = true;
+	else if (r < 0)
 		fail(team, r, LC_STAGE_COPY, "cannot tell which pages exist");
 	if (r <= 0)
 		team->end = true;

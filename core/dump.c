@@ -43,8 +43,7 @@ struct prep {
 	struct lc_pieces pieces;
 	struct lc_header_memo headers;
 	struct lc_regbuf regbuf;
-	struct elfw_notes notes;
-	struct elfw_notes extra; /* the architecture's: CPUID is slow in a virtual machine */
+	struct elfw_notes notes[LC_NOTES_N_PARTS];
 	struct lc_team *team;
 };
 
@@ -54,7 +53,6 @@ struct frozen {
 	struct lc_threads threads;
 	struct lc_vmas vmas;
 	struct lc_plan plan;
-	struct lc_file_note file_note;
 	struct elfw_layout layout;
 	uint64_t deadline_ns;      /* by which the target must be let go; 0: never */
 	struct lc_pending pending; /* signals when it was frozen */
@@ -162,8 +160,8 @@ static void prep_init(struct prep *p, const struct lc_target *target,
 static void prep_free(struct prep *p)
 {
 	lc_team_end(p->team);
-	elfw_notes_free(&p->notes);
-	elfw_notes_free(&p->extra);
+	for (size_t i = 0; i < LC_NOTES_N_PARTS; i++)
+		elfw_notes_free(&p->notes[i]);
 	lc_regbuf_free(&p->regbuf);
 	lc_mapfile_close(&p->file);
 	lc_header_memo_free(&p->headers);
@@ -214,7 +212,6 @@ static int make_plan(struct prep *p, struct frozen *f, struct lc_losses *losses,
 		.all = p->request->all,
 		.minimal = p->request->minimal,
 		.page_size = p->page_size,
-		.deadline_ns = f->deadline_ns,
 	};
 	int r = lc_vmas_read(p->taskfd, &p->hints, &f->vmas);
 
@@ -228,6 +225,7 @@ static int make_plan(struct prep *p, struct frozen *f, struct lc_losses *losses,
 					    "process %d has no memory any more: it is exiting",
 					    p->target->id.pid);
 	lc_mapfile_settle(&p->file, &f->vmas);
+	p->pagemap.deadline_ns = f->deadline_ns;
 	lc_pagemap_restart(&p->pagemap, user_limit(&f->vmas));
 	r = lc_plan_make(&in, losses, &f->plan);
 	if (r < 0)
@@ -312,11 +310,15 @@ static int reserve(struct prep *p, const struct frozen *f, const struct elfw_sin
 {
 	int r;
 
-	p->notes = ELFW_NOTES_INIT(&f->arch->abi);
-	r = elfw_notes_reserve(&p->notes, f->layout.note_len + f->layout.note_len / 8 + 16384);
-	p->extra = ELFW_NOTES_INIT(&f->arch->abi);
+	for (size_t i = 0; i < LC_NOTES_N_PARTS; i++)
+		p->notes[i] = ELFW_NOTES_INIT(&f->arch->abi);
+	r = elfw_notes_reserve(&p->notes[LC_NOTES_HEAD], 4096 + p->info.auxv.len);
+	if (r == 0)
+		r = elfw_notes_reserve(&p->notes[LC_NOTES_TAIL],
+				       f->layout.note_len + f->layout.note_len / 8 + 16384);
+	/* CPUID is slow in a virtual machine */
 	if (r == 0 && f->arch->add_extra_notes)
-		r = f->arch->add_extra_notes(&p->extra);
+		r = f->arch->add_extra_notes(&p->notes[LC_NOTES_EXTRA]);
 	if (r == 0)
 		r = lc_regbuf_reserve(&p->regbuf, 16384);
 	if (r == 0)
@@ -405,23 +407,42 @@ static struct lc_note_inputs note_inputs(const struct prep *p, const struct froz
 		.threads = &f->threads,
 		.vmas = &f->vmas,
 		.verdicts = f->plan.verdicts,
-		.extra = &p->extra,
 		.page_size = p->page_size,
 		.deadline_ns = f->deadline_ns,
 	};
 }
 
-static int build_notes(struct prep *p, struct frozen *f, struct lc_losses *losses,
+static int add_threads(struct prep *p, struct frozen *f, struct lc_losses *losses,
 		       struct lc_err *err)
 {
 	struct lc_note_inputs in = note_inputs(p, f);
 	int r;
 
-	p->notes.abi = &f->arch->abi;
-	r = lc_notes_build(&in, &p->regbuf, &p->notes, &f->file_note, losses);
+	for (size_t i = 0; i < LC_NOTES_N_PARTS; i++)
+		p->notes[i].abi = &f->arch->abi;
+	r = lc_notes_add_threads(&in, &p->regbuf, p->notes, losses);
 	return r < 0 ? lc_err_set(err, -r, LC_STAGE_REGISTERS, "cannot build the notes: %s",
 				  strerror(-r))
 		     : 0;
+}
+
+static int add_files(struct prep *p, struct frozen *f, struct lc_err *err)
+{
+	struct lc_note_inputs in = note_inputs(p, f);
+	int r = lc_notes_set_files(&in, NULL, 0, p->notes);
+
+	return r < 0 ? lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot build the notes: %s",
+				  strerror(-r))
+		     : 0;
+}
+
+static size_t notes_len(const struct prep *p)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < LC_NOTES_N_PARTS; i++)
+		len += p->notes[i].len;
+	return len;
 }
 
 struct head {
@@ -436,7 +457,7 @@ static int write_head(void *arg)
 	const struct frozen *f = head->f;
 
 	return elfw_image_write_head(head->sink, &f->arch->abi, head->p->info.e_flags, &f->layout,
-				     f->plan.segments, f->plan.n, &head->p->notes);
+				     f->plan.segments, f->plan.n, head->p->notes, LC_NOTES_N_PARTS);
 }
 
 static bool has_new_signal(void *arg)
@@ -499,13 +520,15 @@ static int while_frozen(struct job *job, struct prep *p, struct frozen *f, struc
 	if (r == 0 && job->request->yield)
 		lc_pending_read(&f->pending, &f->threads);
 	if (r == 0)
-		r = make_plan(p, f, &res->losses, job->err);
-	res->mappings_ns = lap(&mark);
-	if (r == 0)
-		r = build_notes(p, f, &res->losses, job->err);
+		r = add_threads(p, f, &res->losses, job->err);
 	res->registers_ns = lap(&mark);
 	if (r == 0)
-		r = make_layout(f, p->notes.len, p->page_size, job->err);
+		r = make_plan(p, f, &res->losses, job->err);
+	if (r == 0)
+		r = add_files(p, f, job->err);
+	if (r == 0)
+		r = make_layout(f, notes_len(p), p->page_size, job->err);
+	res->mappings_ns = lap(&mark);
 	if (r == 0)
 		fill_capture(job, p, f, head, c);
 	if (r == 0 && (f->plan.data_bytes || c->prologue))
@@ -625,10 +648,10 @@ static int uncover(struct job *job, struct prep *p, struct frozen *f, const stru
 	if (!left)
 		return lc_err_set(job->err, ENOMEM, LC_STAGE_OUTPUT, "out of memory");
 	n = cut_all(left, &f->plan, c);
-	r = lc_notes_hide_files(&in, c->unread.v, c->unread.n, &f->file_note, &p->notes);
+	r = lc_notes_set_files(&in, c->unread.v, c->unread.n, p->notes);
 	if (r == 0)
 		r = elfw_image_rewrite_head(job->sink, &f->arch->abi, p->info.e_flags, &f->layout,
-					    left, n, &p->notes);
+					    left, n, p->notes, LC_NOTES_N_PARTS);
 	free(left);
 	if (r < 0)
 		return lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r));

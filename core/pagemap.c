@@ -42,6 +42,10 @@ struct scan_arg {
 
 #define LOOK_AHEAD (UINT64_C(64) << 20)
 
+/* Existing pages that one call looks at: half a millisecond or so, after which a deadline is heard.
+ */
+#define MAX_PAGES 8192
+
 int lc_pagemap_open(struct lc_pagemap *pm, int taskfd, uint64_t page_size)
 {
 	*pm = (struct lc_pagemap){
@@ -75,6 +79,7 @@ static int refill_by_scan(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 		.end = end,
 		.vec = (uintptr_t)pm->regions,
 		.vec_len = LC_PAGEMAP_REGIONS,
+		.max_pages = MAX_PAGES,
 		.category_anyof_mask = CAT_PRESENT | CAT_SWAPPED,
 		.return_mask = pm->mask,
 	};
@@ -136,6 +141,8 @@ static int refill(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 {
 	int r;
 
+	if (pm->deadline_ns && lc_now_ns() >= pm->deadline_ns)
+		return -ETIME;
 	pm->n = 0;
 	pm->next = 0;
 	pm->known_start = start;

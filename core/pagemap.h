@@ -35,6 +35,7 @@ struct lc_pagemap {
 	uint64_t page_size;
 	bool no_scan;                    /* the kernel has no PAGEMAP_SCAN */
 	uint64_t mask;                   /* categories that the kernel knows */
+	uint64_t deadline_ns;            /* CLOCK_MONOTONIC: no more questions then; 0: never */
 	uint64_t limit;                  /* end of the highest mapping of interest */
 	uint64_t known_start, known_end; /* the regions are what exists between */
 	size_t n, next;
@@ -51,7 +52,8 @@ void lc_pagemap_restart(struct lc_pagemap *pm, uint64_t limit);
 
 /*
  * The first run of existing pages in [start, end). Returns 1 with the run cut to that range, 0 if
- * there is none, or -errno. Addresses may go back, at the price of a call.
+ * there is none, -ETIME after the deadline, or -errno. Addresses may go back, at the price of a
+ * call.
  */
 LC_MUST_CHECK int lc_pagemap_next(struct lc_pagemap *pm, uint64_t start, uint64_t end,
 				  struct lc_page_run *ret_run);

@@ -395,19 +395,17 @@ static int has_own_pages(struct planner *p, bool *ret)
 	return r < 0 ? r : 0;
 }
 
-static bool is_late(const struct planner *p)
-{
-	return p->in->deadline_ns && lc_now_ns() >= p->in->deadline_ns;
-}
-
 /* Nothing is known of it: no reader may find anything there. */
 static int give_up_vma(struct planner *p)
 {
 	struct lc_verdict *verdict = &p->plan->verdicts[p->at];
+	struct lc_choice choice =
+		lc_filter_choose(p->vma, false, p->in->filter, p->in->all, p->in->minimal);
 
-	verdict->rule = "not in time";
-	verdict->misleading = true;
-	lose(p, p->vma->start, p->vma->end, "its pages were not looked up in time");
+	p->plan->data_bytes -= verdict->data_bytes;
+	*verdict = (struct lc_verdict){.rule = "not in time", .misleading = true};
+	if (choice.take != LC_TAKE_NOTHING)
+		lose(p, p->vma->start, p->vma->end, "its pages were not looked up in time");
 	return 0;
 }
 
@@ -436,6 +434,18 @@ static int plan_vma(struct planner *p)
 	return 0;
 }
 
+/* Takes back what was planned of a mapping half-way. */
+static int plan_or_give_up(struct planner *p)
+{
+	size_t n = p->plan->n;
+	int r = plan_vma(p);
+
+	if (r != -ETIME)
+		return r;
+	p->plan->n = n;
+	return give_up_vma(p);
+}
+
 int lc_plan_make(const struct lc_plan_inputs *in, struct lc_losses *losses,
 		 struct lc_plan *ret_plan)
 {
@@ -447,7 +457,7 @@ int lc_plan_make(const struct lc_plan_inputs *in, struct lc_losses *losses,
 		return -ENOMEM;
 	for (p.at = 0; r == 0 && p.at < in->vmas->n; p.at++) {
 		p.vma = &in->vmas->v[p.at];
-		r = is_late(&p) ? give_up_vma(&p) : plan_vma(&p);
+		r = plan_or_give_up(&p);
 	}
 	return r;
 }

@@ -73,10 +73,10 @@ struct lc_plan_inputs {
 	uint32_t filter; /* the bits in force */
 	bool all, minimal;
 	uint64_t page_size;
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC: what is not planned by then is lost; 0: never */
 };
 
-/* Returns 0, -ENOMEM, or -errno of the page map. What the plan knows cannot be saved is a loss
+/* Returns 0, -ENOMEM, or -errno of the page map; after the page map's deadline the rest is lost.
+ * What the plan knows cannot be saved is a loss
  * (`losses` may be NULL). */
 LC_MUST_CHECK int lc_plan_make(const struct lc_plan_inputs *in, struct lc_losses *losses,
 			       struct lc_plan *ret_plan);

@@ -188,13 +188,15 @@ static int list_readable(struct file_list *list, const struct lc_vma *vma,
 	return list_file(list, vma, from, vma->end);
 }
 
-static int add_files(const struct lc_note_inputs *in, const struct lc_range *unread,
-		     size_t n_unread, struct elfw_notes *notes)
+int lc_notes_set_files(const struct lc_note_inputs *in, const struct lc_range *unread,
+		       size_t n_unread, struct elfw_notes parts[LC_NOTES_N_PARTS])
 {
+	struct elfw_notes *notes = &parts[LC_NOTES_FILE];
 	struct file_list list = {0};
 	size_t at = 0;
 	int r = 0;
 
+	notes->len = 0;
 	for (size_t i = 0; r == 0 && i < in->vmas->n; i++)
 		if (lc_vma_has_file(&in->vmas->v[i]) && !in->verdicts[i].misleading)
 			r = list_readable(&list, &in->vmas->v[i], unread, n_unread, &at);
@@ -205,8 +207,7 @@ static int add_files(const struct lc_note_inputs *in, const struct lc_range *unr
 }
 
 static int add_process_notes(const struct lc_note_inputs *in, const struct lc_thread *first,
-			     struct elfw_notes *notes, struct lc_file_note *file,
-			     struct lc_losses *losses)
+			     struct elfw_notes *notes, struct lc_losses *losses)
 {
 	int r = add_psinfo(in, notes);
 
@@ -214,10 +215,6 @@ static int add_process_notes(const struct lc_note_inputs *in, const struct lc_th
 		r = add_siginfo(first, true, notes, losses);
 	if (r == 0)
 		r = elfw_notes_add(notes, "CORE", NT_AUXV, in->info->auxv.data, in->info->auxv.len);
-	file->off = notes->len;
-	if (r == 0)
-		r = add_files(in, NULL, 0, notes);
-	file->len = notes->len - file->off;
 	return r;
 }
 
@@ -329,48 +326,31 @@ static bool is_dumped(const struct lc_thread *t)
 	return t->state == LC_THREAD_STOPPED || t->state == LC_THREAD_STUCK;
 }
 
-int lc_notes_build(const struct lc_note_inputs *in, struct lc_regbuf *buf, struct elfw_notes *notes,
-		   struct lc_file_note *ret_file, struct lc_losses *losses)
+int lc_notes_add_threads(const struct lc_note_inputs *in, struct lc_regbuf *buf,
+			 struct elfw_notes parts[LC_NOTES_N_PARTS], struct lc_losses *losses)
 {
+	struct elfw_notes *tail = &parts[LC_NOTES_TAIL];
 	bool first = true;
 
 	for (size_t i = 0; i < in->threads->n; i++) {
 		const struct lc_thread *t = &in->threads->v[i];
+		struct elfw_notes *notes = first ? &parts[LC_NOTES_HEAD] : tail;
 		int r;
 
 		if (!is_dumped(t))
 			continue;
 		r = add_prstatus(in, t, notes, losses);
 		if (r == 0 && first)
-			r = add_process_notes(in, t, notes, ret_file, losses);
+			r = add_process_notes(in, t, notes, losses);
 		if (r == 0)
-			r = add_registers(in, t, buf, notes, losses);
+			r = add_registers(in, t, buf, tail, losses);
 		if (r == 0 && !first)
-			r = add_siginfo(t, false, notes, losses);
+			r = add_siginfo(t, false, tail, losses);
 		if (r < 0)
 			return r;
 		first = false;
 	}
-	return elfw_notes_append(notes, in->extra);
-}
-
-int lc_notes_hide_files(const struct lc_note_inputs *in, const struct lc_range *unread,
-			size_t n_unread, const struct lc_file_note *file, struct elfw_notes *notes)
-{
-	size_t behind = file->off + file->len;
-	struct elfw_notes tail = ELFW_NOTES_INIT(notes->abi);
-	struct elfw_notes rest = {
-		.abi = notes->abi, .data = notes->data + behind, .len = notes->len - behind};
-	int r = elfw_notes_append(&tail, &rest);
-
-	if (r == 0) {
-		notes->len = file->off;
-		r = add_files(in, unread, n_unread, notes);
-	}
-	if (r == 0)
-		r = elfw_notes_append(notes, &tail);
-	elfw_notes_free(&tail);
-	return r;
+	return 0;
 }
 
 static size_t row_size(const struct lc_regset_row *row)

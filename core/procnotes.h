@@ -35,34 +35,38 @@ struct lc_note_inputs {
 	const struct lc_procinfo *info;
 	const struct lc_arch *arch;
 	const struct lc_threads *threads;
+	/* for FILE alone */
 	const struct lc_vmas *vmas;
 	const struct lc_verdict *verdicts; /* one for each mapping */
-	const struct elfw_notes *extra;    /* what the architecture adds at the end */
 	uint64_t page_size;
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC: further register sets are lost then; 0: never */
 };
 
-/* Where NT_FILE is among the notes. */
-struct lc_file_note {
-	size_t off, len; /* len 0: there is none */
+/*
+ * The notes, in the kernel's order (write_note_info(), fs/binfmt_elf.c), in parts that are made at
+ * different times.
+ */
+enum lc_note_part {
+	LC_NOTES_HEAD,  /* the first thread's PRSTATUS, PRPSINFO, SIGINFO, AUXV */
+	LC_NOTES_FILE,  /* FILE: when it is known which mappings are in the core */
+	LC_NOTES_TAIL,  /* the first thread's other register sets, then each other thread's */
+	LC_NOTES_EXTRA, /* what the architecture adds */
+	LC_NOTES_N_PARTS,
 };
 
-/* Appends every note of the core, in the kernel's order (write_note_info(), fs/binfmt_elf.c):
- * the first thread's PRSTATUS, PRPSINFO, SIGINFO, AUXV, FILE, its other register sets, then each
- * other thread's. Precondition: all threads are stopped. Returns 0 or -ENOMEM; what cannot be read
+/* HEAD and TAIL. Precondition: all threads are stopped. Returns 0 or -ENOMEM; what cannot be read
  * is a loss. */
-LC_MUST_CHECK int lc_notes_build(const struct lc_note_inputs *in, struct lc_regbuf *buf,
-				 struct elfw_notes *notes, struct lc_file_note *ret_file,
-				 struct lc_losses *losses);
+LC_MUST_CHECK int lc_notes_add_threads(const struct lc_note_inputs *in, struct lc_regbuf *buf,
+				       struct elfw_notes parts[LC_NOTES_N_PARTS],
+				       struct lc_losses *losses);
 
 /*
- * Takes ranges that were lost out of NT_FILE: gdb reads a file wherever that note names one, and
- * would show what a variable was before the process changed it. `unread` is sorted. Returns 0 or
- * -ENOMEM.
+ * FILE, anew each time, without what would mislead: gdb reads a file wherever that note names one,
+ * and would show what a variable was before the process changed it. `unread` are the ranges that
+ * were lost, sorted. Returns 0 or -ENOMEM.
  */
-LC_MUST_CHECK int lc_notes_hide_files(const struct lc_note_inputs *in,
-				      const struct lc_range *unread, size_t n_unread,
-				      const struct lc_file_note *file, struct elfw_notes *notes);
+LC_MUST_CHECK int lc_notes_set_files(const struct lc_note_inputs *in, const struct lc_range *unread,
+				     size_t n_unread, struct elfw_notes parts[LC_NOTES_N_PARTS]);
 
 /* The length that the notes will have at most, for estimates and to reserve memory. */
 size_t lc_notes_estimate(const struct lc_arch *arch, size_t n_threads, const struct lc_vmas *vmas,

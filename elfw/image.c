@@ -196,14 +196,33 @@ static int put_phdrs(struct gather *gather, const struct elfw_layout *layout,
 	return r;
 }
 
+static uint64_t notes_len(const struct elfw_notes *parts, size_t n_parts)
+{
+	uint64_t len = 0;
+
+	for (size_t i = 0; i < n_parts; i++)
+		len += parts[i].len;
+	return len;
+}
+
+static int put_notes(struct gather *gather, const struct elfw_notes *parts, size_t n_parts)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n_parts && r == 0; i++)
+		r = gather_put(gather, parts[i].data, parts[i].len);
+	return r;
+}
+
 int elfw_image_write_head(struct elfw_sink *sink, const struct elfw_abi *abi, uint32_t e_flags,
 			  const struct elfw_layout *layout, const struct elfw_segment *segments,
-			  size_t n_segments, const struct elfw_notes *notes)
+			  size_t n_segments, const struct elfw_notes *parts, size_t n_parts)
 {
 	struct gather gather;
 	int r;
 
-	if (layout->n_phdrs != (uint64_t)n_segments + 1 || layout->note_len != notes->len)
+	if (layout->n_phdrs != (uint64_t)n_segments + 1 ||
+	    layout->note_len != notes_len(parts, n_parts))
 		return -EINVAL;
 	r = gather_start(&gather, sink, abi, 0);
 	if (r < 0)
@@ -214,7 +233,7 @@ int elfw_image_write_head(struct elfw_sink *sink, const struct elfw_abi *abi, ui
 	r = put_phdrs(&gather, layout, segments, n_segments);
 	if (r < 0)
 		return r;
-	r = gather_put(&gather, notes->data, notes->len);
+	r = put_notes(&gather, parts, n_parts);
 	if (r < 0)
 		return r;
 	return gather_flush(&gather);
@@ -264,7 +283,7 @@ int elfw_image_write_tail(struct elfw_sink *sink, const struct elfw_abi *abi,
  */
 int elfw_image_rewrite_head(struct elfw_sink *sink, const struct elfw_abi *abi, uint32_t e_flags,
 			    struct elfw_layout *layout, const struct elfw_segment *segments,
-			    size_t n_segments, const struct elfw_notes *notes)
+			    size_t n_segments, const struct elfw_notes *parts, size_t n_parts)
 {
 	struct elfw_layout moved = *layout;
 	struct gather gather;
@@ -272,7 +291,7 @@ int elfw_image_rewrite_head(struct elfw_sink *sink, const struct elfw_abi *abi, 
 
 	if (!elfw_sink_can_seek(sink))
 		return -ESPIPE;
-	r = elfw_layout_move_head(abi, notes->len, n_segments, &moved);
+	r = elfw_layout_move_head(abi, notes_len(parts, n_parts), n_segments, &moved);
 	if (r < 0)
 		return r;
 	r = gather_start(&gather, sink, abi, moved.phoff);
@@ -281,7 +300,7 @@ int elfw_image_rewrite_head(struct elfw_sink *sink, const struct elfw_abi *abi, 
 	r = put_phdrs(&gather, &moved, segments, n_segments);
 	if (r < 0)
 		return r;
-	r = gather_put(&gather, notes->data, notes->len);
+	r = put_notes(&gather, parts, n_parts);
 	if (r < 0)
 		return r;
 	r = gather_flush(&gather);

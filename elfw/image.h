@@ -12,12 +12,13 @@
 #include "note.h"
 #include "sink.h"
 
-/* Writes everything of the core that is before layout->data_off. `e_flags` is the executable's.
+/* Writes everything of the core that is before layout->data_off. `e_flags` is the executable's; the
+ * notes come in parts, one after the other, of layout->note_len bytes together.
  * Returns 0 or -errno (the sink holds the details). */
 ELFW_MUST_CHECK int elfw_image_write_head(struct elfw_sink *sink, const struct elfw_abi *abi,
 					  uint32_t e_flags, const struct elfw_layout *layout,
 					  const struct elfw_segment *segments, size_t n_segments,
-					  const struct elfw_notes *notes);
+					  const struct elfw_notes *parts, size_t n_parts);
 
 /* Writes what comes after the contents (the section header of PN_XNUM, where there is one) and
  * gives the output its final length. */
@@ -33,6 +34,6 @@ ELFW_MUST_CHECK int elfw_image_write_tail(struct elfw_sink *sink, const struct e
 ELFW_MUST_CHECK int elfw_image_rewrite_head(struct elfw_sink *sink, const struct elfw_abi *abi,
 					    uint32_t e_flags, struct elfw_layout *layout,
 					    const struct elfw_segment *segments, size_t n_segments,
-					    const struct elfw_notes *notes);
+					    const struct elfw_notes *parts, size_t n_parts);
 
 #endif

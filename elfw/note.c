@@ -86,18 +86,6 @@ int elfw_notes_add(struct elfw_notes *notes, const char *owner, uint32_t type, c
 	return 0;
 }
 
-int elfw_notes_append(struct elfw_notes *notes, const struct elfw_notes *more)
-{
-	int r = elfw_notes_reserve(notes, more->len);
-
-	if (r < 0)
-		return r;
-	if (more->len)
-		memcpy(notes->data + notes->len, more->data, more->len);
-	notes->len += more->len;
-	return 0;
-}
-
 void elfw_notes_free(struct elfw_notes *notes)
 {
 	free(notes->data);

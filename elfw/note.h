@@ -34,9 +34,6 @@ ELFW_MUST_CHECK int elfw_notes_add(struct elfw_notes *notes, const char *owner, 
 ELFW_MUST_CHECK int elfw_notes_add_blank(struct elfw_notes *notes, const char *owner, uint32_t type,
 					 size_t len, void **ret_desc);
 
-/* Appends all notes of another buffer. Returns 0 or -ENOMEM. */
-ELFW_MUST_CHECK int elfw_notes_append(struct elfw_notes *notes, const struct elfw_notes *more);
-
 void elfw_notes_free(struct elfw_notes *notes);
 
 /* A time as the kernel's notes have it. */

@@ -95,7 +95,7 @@ static inline int write_core(struct made_core *core, struct elfw_sink *sink)
 {
 	size_t n_segments = sizeof(core->segments) / sizeof(core->segments[0]);
 	int r = elfw_image_write_head(sink, core->abi, E_FLAGS, &core->layout, core->segments,
-				      n_segments, &core->notes);
+				      n_segments, &core->notes, 1);
 
 	for (size_t i = 0; i < n_segments && r == 0; i++) {
 		core->page[0] = (uint8_t)i;

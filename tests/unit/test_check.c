@@ -289,7 +289,7 @@ static void test_rewritten(void)
 	core.fd = memfd_create("core", MFD_CLOEXEC);
 	need(elfw_sink_open_fd(core.fd, &sink) == 0 && write_core(&core, sink) == 0);
 	need(elfw_image_rewrite_head(sink, core.abi, 0, &core.layout, core.segments + 1, 3,
-				     &core.notes) == 0);
+				     &core.notes, 1) == 0);
 	need(elfw_image_write_tail(sink, core.abi, &core.layout) == 0);
 	need(elfw_sink_commit(sink) == 0);
 	elfw_sink_close(sink);
@@ -323,8 +323,8 @@ static void test_xnum(void)
 	need(elfw_sink_open_fd(core.fd, &sink) == 0);
 	need(elfw_layout_compute(core.abi, core.notes.len, segments, 70000, PAGE, &core.layout) ==
 	     0);
-	need(elfw_image_write_head(sink, core.abi, 0, &core.layout, segments, 70000, &core.notes) ==
-	     0);
+	need(elfw_image_write_head(sink, core.abi, 0, &core.layout, segments, 70000, &core.notes,
+				   1) == 0);
 	need(elfw_image_write_tail(sink, core.abi, &core.layout) == 0);
 	need(elfw_sink_commit(sink) == 0);
 	elfw_sink_close(sink);

@@ -117,7 +117,8 @@ static void test_xnum(const struct elfw_abi *abi, const char *file_name)
 			    : memfd_create("core", MFD_CLOEXEC);
 	need(elfw_sink_open_fd(core.fd, &sink) == 0);
 	need(elfw_layout_compute(abi, core.notes.len, segments, n, PAGE, &core.layout) == 0);
-	is(elfw_image_write_head(sink, abi, 0, &core.layout, segments, n, &core.notes), 0, "head");
+	is(elfw_image_write_head(sink, abi, 0, &core.layout, segments, n, &core.notes, 1), 0,
+	   "head");
 	need(elfw_sink_write(sink, segments[n - 1].off, core.page, PAGE, NULL) == 0);
 	is(elfw_image_write_tail(sink, abi, &core.layout), 0, "tail");
 	is(elfw_sink_commit(sink), 0, "commit");
@@ -157,8 +158,8 @@ static void test_rewrite(const struct elfw_abi *abi, const char *file_name)
 	segments[0] = core.segments[1];
 	segments[0].memsz = segments[0].filesz = PAGE;
 	segments[1] = core.segments[3];
-	is(elfw_image_rewrite_head(sink, abi, E_FLAGS, &core.layout, segments, 2, &core.notes), 0,
-	   "rewrite");
+	is(elfw_image_rewrite_head(sink, abi, E_FLAGS, &core.layout, segments, 2, &core.notes, 1),
+	   0, "rewrite");
 	is(elfw_image_write_tail(sink, abi, &core.layout), 0, "tail");
 	is(elfw_sink_commit(sink), 0, "commit");
 	elfw_sink_close(sink);
@@ -216,7 +217,7 @@ static void test_stream(const struct elfw_abi *abi)
 	need(from_pipe && pipe(fds) == 0 && elfw_sink_open_fd(fds[1], &sink) == 0);
 	is(write_core(&piped, sink), 0, "into a pipe");
 	before = piped.layout;
-	is(elfw_image_rewrite_head(sink, abi, 0, &piped.layout, piped.segments, 2, &piped.notes),
+	is(elfw_image_rewrite_head(sink, abi, 0, &piped.layout, piped.segments, 2, &piped.notes, 1),
 	   -ESPIPE, "a pipe cannot be rewritten");
 	is_mem(&piped.layout, &before, sizeof(before), "the layout is as before");
 	is(elfw_image_write_tail(sink, abi, &piped.layout), 0, "but goes on");
@@ -268,15 +269,17 @@ static void test_errors(void)
 
 	plan_core(&core, &abi_x86_64);
 	need(fd >= 0 && elfw_sink_open_fd(fd, &sink) == 0);
-	is(elfw_image_write_head(sink, &abi_x86_64, 0, &core.layout, core.segments, 3, &core.notes),
+	is(elfw_image_write_head(sink, &abi_x86_64, 0, &core.layout, core.segments, 3, &core.notes,
+				 1),
 	   -EINVAL, "segments that the layout does not have");
 	core.notes.len -= 4;
-	is(elfw_image_write_head(sink, &abi_x86_64, 0, &core.layout, core.segments, 4, &core.notes),
+	is(elfw_image_write_head(sink, &abi_x86_64, 0, &core.layout, core.segments, 4, &core.notes,
+				 1),
 	   -EINVAL, "notes that the layout does not have");
 	core.notes.len += 4;
 	odd.elf_class = ELFCLASS64;
 	odd.elf_data = 9;
-	is(elfw_image_write_head(sink, &odd, 0, &core.layout, core.segments, 4, &core.notes),
+	is(elfw_image_write_head(sink, &odd, 0, &core.layout, core.segments, 4, &core.notes, 1),
 	   -EINVAL, "an encoding that there is not");
 	is(write_core(&core, sink), -ENOSPC, "a full output");
 	is(elfw_image_write_tail(sink, &abi_x86_64, &core.layout), -ENOSPC, "stays full");
