@@ -246,6 +246,9 @@ int lc_batch_read(struct lc_batch *batch, const struct lc_memsrc *src, const uin
 		case LC_VIA_FILE:
 			r = read_file(&cur);
 			break;
+		case LC_VIA_NOTHING:
+			r = lose(&cur, piece->len - cur.skip);
+			break;
 		case LC_VIA_OWN_VDSO:
 			memcpy(target_of(&cur), own_vdso + piece->file_off, piece->len);
 			advance(&cur, piece->len);

@@ -103,7 +103,7 @@ static struct lc_choice choice(enum lc_take take, const char *rule)
 /* What the reader still finds in the file is covered, what nobody has is not. */
 static struct lc_choice leave_out(const struct lc_vma *vma, bool has_anon, const char *rule)
 {
-	uint32_t no_file = LC_VMA_DELETED | LC_VMA_DEVICE | LC_VMA_DONTDUMP | LC_VMA_SPECIAL |
+	uint32_t no_file = LC_VMA_NAMELESS | LC_VMA_DEVICE | LC_VMA_DONTDUMP | LC_VMA_SPECIAL |
 			   LC_VMA_IO | LC_VMA_PFNMAP | LC_VMA_SECRET | LC_VMA_HUGETLB;
 
 	if (!lc_vma_has_file(vma) || has_anon || (vma->flags & no_file))

@@ -113,22 +113,27 @@ void lc_mapfile_close(struct lc_mapfile *file)
 	file->code = 0;
 }
 
-/* A file can be called "x (deleted)". The link count tells; without the right to ask for it, a file
- * of that name with that inode does. */
-static bool is_deleted(const struct lc_mapfile *file, const struct lc_vma *vma)
+static bool has_links(int path_fd)
 {
 	struct stat st;
-	int fd = find_by_address(file, vma);
-	bool deleted = true;
 
-	if (fd < 0)
-		fd = find_by_name(file, vma);
-	if (fd < 0)
-		return true;
-	if (fstat(fd, &st) == 0)
-		deleted = st.st_nlink == 0;
-	close(fd);
-	return deleted;
+	return fstat(path_fd, &st) == 0 && st.st_nlink > 0;
+}
+
+/* A file can be called "x (deleted)": then one of that name, with that inode, is there. The
+ * kernel's rules go by the link count, which the ring of io_setup(2) has, and a name of a file that
+ * has others. */
+static void settle_deleted(const struct lc_mapfile *file, struct lc_vma *vma)
+{
+	int fd = find_by_name(file, vma);
+
+	if (fd >= 0)
+		vma->flags &= ~(uint32_t)(LC_VMA_DELETED | LC_VMA_NAMELESS);
+	else
+		fd = find_by_address(file, vma);
+	if (fd >= 0 && has_links(fd))
+		vma->flags &= ~(uint32_t)LC_VMA_DELETED;
+	lc_close(&fd);
 }
 
 static bool is_dax(const struct lc_mapfile *file, const struct lc_vma *vma)
@@ -178,9 +183,8 @@ void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas)
 			continue;
 		if (vma->flags & LC_VMA_ESCAPED)
 			settle_name(file, vma);
-		if ((vma->flags & LC_VMA_DELETED) && !name_is_surely_deleted(vma->name) &&
-		    !is_deleted(file, vma))
-			vma->flags &= ~(uint32_t)LC_VMA_DELETED;
+		if ((vma->flags & LC_VMA_DELETED) && !name_is_surely_deleted(vma->name))
+			settle_deleted(file, vma);
 		if ((vma->flags & LC_VMA_MAYBE_DAX) && is_dax(file, vma))
 			vma->flags |= LC_VMA_DAX;
 	}

@@ -26,6 +26,17 @@ static int give_process(const struct span *s, uint64_t start, uint64_t end, stru
 	return 1;
 }
 
+/* The file cannot be opened (any more). Reading it through the process costs that some pages of
+ * page table, but where it is shared memory, it would make the holes of it. */
+static int give_without_file(const struct span *s, uint64_t start, uint64_t end,
+			     struct lc_piece *ret)
+{
+	give_process(s, start, end, ret);
+	if (s->vma->flags & LC_VMA_SHARED)
+		ret->via = LC_VIA_NOTHING;
+	return 1;
+}
+
 /* Data of the file behind [start, end); 0 if that is all hole. */
 static int give_file(struct lc_pieces *walk, const struct span *s, uint64_t start, uint64_t end,
 		     struct lc_piece *ret)
@@ -35,7 +46,7 @@ static int give_file(struct lc_pieces *walk, const struct span *s, uint64_t star
 	int r;
 
 	if (lc_mapfile_get(walk->file, s->vma) < 0)
-		return give_process(s, start, end, ret); /* it was there when the plan was made */
+		return give_without_file(s, start, end, ret);
 	r = lc_mapfile_next_data(walk->file, start - base, end - base, &from, &to);
 	if (r <= 0)
 		return r;

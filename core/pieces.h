@@ -13,6 +13,7 @@ enum lc_via {
 	LC_VIA_OWN_VDSO, /* at lc_pieces.own_vdso + file_off: the same pages, mapped by us too */
 	LC_VIA_FORCED,   /* /proc/PID/mem: the target itself may not read it */
 	LC_VIA_FILE,     /* the mapping's file */
+	LC_VIA_NOTHING,  /* there is no way without doing harm: lost */
 };
 
 struct lc_piece {

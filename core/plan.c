@@ -259,7 +259,7 @@ static bool is_in_its_file(const struct planner *p)
 	const struct lc_vma *vma = p->vma;
 	bool writes_to_it = (vma->flags & LC_VMA_SHARED) && strchr(vma->perms, 'w');
 
-	return !p->in->all && !(vma->flags & LC_VMA_DELETED) && !writes_to_it;
+	return !p->in->all && !(vma->flags & LC_VMA_NAMELESS) && !writes_to_it;
 }
 
 static int plan_all(struct planner *p, enum lc_source source)
@@ -367,7 +367,7 @@ void lc_header_memo_free(struct lc_header_memo *memo)
 static int plan_header(struct planner *p, bool own_pages)
 {
 	uint64_t len = p->vma->end - p->vma->start;
-	bool only_here = own_pages || (p->vma->flags & LC_VMA_DELETED);
+	bool only_here = own_pages || (p->vma->flags & LC_VMA_NAMELESS);
 	bool header = has_header(p);
 	uint64_t filesz = header ? p->in->page_size : 0;
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,6 +32,7 @@
 #endif
 
 #define STRAY_WAIT_NS 100000000U
+#define MAX_PASSES    1000
 
 /* ---- finding and seizing ------------------------------------------------------------------ */
 
@@ -124,11 +126,13 @@ static int seize_refused(struct lc_threads *threads, struct lc_thread *t, int co
 static int seize(struct lc_threads *threads, struct lc_thread *t)
 {
 	char path[40];
+	struct stat st;
 
 	if (ptrace(PTRACE_SEIZE, t->tid, NULL, (void *)PTRACE_O_TRACECLONE) < 0)
 		return seize_refused(threads, t, errno);
 	task_path(path, sizeof(path), t->tid, "");
-	if (faccessat(threads->target->dirfd, path, F_OK, 0) < 0) {
+	if (fstatat(threads->target->dirfd, path, &st, 0) < 0 &&
+	    (errno == ENOENT || errno == ESRCH)) {
 		release_stray(t->tid);
 		t->state = LC_THREAD_GONE;
 	}
@@ -164,9 +168,14 @@ static int pass(struct lc_threads *threads)
 {
 	int r;
 
+	/* every thread that is found stops, and its children come attached: the number of passes is
+	 * small whatever the target does, unless something is wrong with our eyes */
+	if (++threads->passes > MAX_PASSES)
+		return lc_err_set(threads->err, EAGAIN, LC_STAGE_FREEZE,
+				  "process %d has new threads after %d looks at /proc/%d/task",
+				  threads->target->id.pid, MAX_PASSES, threads->target->id.pid);
 	threads->found_new = false;
 	threads->cursor = 0;
-	threads->passes++;
 	r = lc_procfs_each_pid(threads->target->dirfd, "task", visit_tid, threads);
 	if (r < 0 && threads->err->code == 0)
 		return lc_target_check_alive(threads->target, threads->err) < 0

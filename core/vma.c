@@ -140,8 +140,12 @@ static uint32_t flags_of_line(const struct lc_vma *vma)
 	}
 	if (vma->perms[3] == 's')
 		flags |= LC_VMA_SHARED; /* until VmFlags says better */
+	/* "anon_inode:[...]", "socket:[...]" */
+	if (vma->name[0] != '/')
+		flags |= LC_VMA_NAMELESS;
+	/* until the file itself says better */
 	if (ends_with(vma->name, " (deleted)") || strncmp(vma->name, "[anon_shmem:", 12) == 0)
-		flags |= LC_VMA_DELETED;
+		flags |= LC_VMA_DELETED | LC_VMA_NAMELESS;
 	if (strncmp(vma->name, "/secretmem", 10) == 0)
 		flags |= LC_VMA_SECRET;
 	if (strncmp(vma->name, "/dev/", 5) == 0 && strncmp(vma->name, "/dev/shm/", 9) != 0 &&

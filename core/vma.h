@@ -15,6 +15,7 @@ enum lc_vma_flag {
 	LC_VMA_UFFD = 1 << 5,      /* um, ui: missing pages are what a handler makes of them */
 	LC_VMA_MAYBE_DAX = 1 << 6, /* mm, hg on a file: DAX mappings have one of them */
 	LC_VMA_DAX = 1 << 7,       /* statx() of the file says so */
+	LC_VMA_NAMELESS = 1 << 13, /* nobody finds the file under the name that is shown */
 	LC_VMA_DELETED = 1 << 8,   /* the file has no name any more */
 	LC_VMA_SPECIAL = 1 << 9,   /* the kernel's own: [vdso], [vvar], ...: always_dump_vma() */
 	LC_VMA_SECRET = 1 << 10,   /* memfd_secret(2) */

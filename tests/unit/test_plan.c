@@ -139,7 +139,7 @@ static void test_userfaultfd(void)
 
 static void test_shared_without_file(void)
 {
-	start(MIB, "rw-s", LC_VMA_SHARED | LC_VMA_DELETED);
+	start(MIB, "rw-s", LC_VMA_SHARED | LC_VMA_DELETED | LC_VMA_NAMELESS);
 	vma.inode = 9;
 	/* as if it had been looked for and not found */
 	file = (struct lc_mapfile){.fd = -1, .code = EPERM, .inode = 9};
@@ -180,7 +180,7 @@ static void test_used_file(void)
 
 static void test_deleted_file(void)
 {
-	start_file("rw-p", LC_VMA_DELETED);
+	start_file("rw-p", LC_VMA_DELETED | LC_VMA_NAMELESS);
 	page_run(PAGE, 2 * PAGE, OWN);
 	make();
 	is(plan.n, 1, "data of a deleted file: nobody will find it");
@@ -191,7 +191,7 @@ static void test_shared_file(void)
 {
 	char page[PAGE];
 
-	start_file("rw-s", LC_VMA_SHARED | LC_VMA_DELETED);
+	start_file("rw-s", LC_VMA_SHARED | LC_VMA_DELETED | LC_VMA_NAMELESS);
 	memset(page, 1, sizeof(page));
 	need(pwrite(file.fd, page, PAGE, 5 * PAGE) == (ssize_t)PAGE);
 	make();

@@ -136,7 +136,7 @@ static void test_vmas(void)
 	is(vmas.n, 7, "a line that is cut tells nothing");
 	is(vmas.v[0].prot, PF_R, "prot");
 	is(vmas.v[0].flags, 0, "a file");
-	is(vmas.v[1].flags, LC_VMA_SHARED | LC_VMA_DELETED, "shared memory");
+	is(vmas.v[1].flags, LC_VMA_SHARED | LC_VMA_DELETED | LC_VMA_NAMELESS, "shared memory");
 	is(vmas.v[2].flags, 0, "the heap is ordinary");
 	is(vmas.v[3].flags, LC_VMA_SPECIAL, "the vdso is the kernel's");
 	is(vmas.v[4].flags, LC_VMA_SHARED | LC_VMA_DEVICE, "a device");
