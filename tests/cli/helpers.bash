@@ -29,11 +29,12 @@ setup() {
 
 teardown() {
     local pid
-    for pid in "${!VICTIM_DIR[@]}"; do
-        stop_victim "$pid"
-    done
+    # Dumps that are under way first: a victim that is traced cannot be collected when it is dead.
     for pid in "${OTHERS[@]}"; do
         end_process "$pid"
+    done
+    for pid in "${!VICTIM_DIR[@]}"; do
+        stop_victim "$pid"
     done
 }
 
