@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck disable=SC2154,SC2034
+# The Nth system call of a kind fails, for N = 1, 2, ... until a run has no Nth: whatever it was for, the
+# process is as it was, nothing half-written is left, and the exit status says the truth.
+#
+# FAULT_SWEEP=full tries every N; otherwise the steps grow.
+
+load ../cli/helpers
+
+setup() {
+    need_tool strace
+    cd "$BATS_TEST_TMPDIR" || return 1
+    strace -qq -o probe -e trace=uname -e inject=uname:error=EPERM uname >/dev/null 2>&1 || true
+    grep -q INJECTED probe || skip "strace cannot inject errors here"
+    rm -f probe
+    # Files, shared memory, pages of its own; and several threads.
+    start_reference victim_mem
+    MEM=$VICTIM
+    start_reference victim_regs 0
+    REGS=$VICTIM
+}
+
+# start_reference VICTIM [ARG...]: both sleep, so that every later core is the same as ./ref.PID. The first
+# dump makes a system call of one that is restarted.
+start_reference() {
+    start_victim "$@"
+    livecore -p "$VICTIM" -o "ref.$VICTIM" --force
+    livecore -p "$VICTIM" -o "ref.$VICTIM" --force
+    expect_status 0
+    "$CORECHECK" "ref.$VICTIM" sane
+    remember "$VICTIM"
+}
+
+# faulty PID CALL ERROR WHEN: one dump under strace. Sets status, output and stderr.
+faulty() {
+    rm -f core injected
+    status=0
+    timeout -s KILL 10 strace -f -qq --seccomp-bpf -o injected -e "trace=$2" -e "inject=$2:error=$3:when=$4" \
+        "$LIVECORE" -p "$1" -o core --timeout=1 >out 2>err 3>&- || status=$?
+    output=$(cat out)
+    stderr=$(cat err)
+    rm -f out err
+}
+
+was_injected() {
+    grep -q '(INJECTED)' injected
+}
+
+# n_loaders CALL: how many of them the dynamic loader makes, before livecore is there.
+n_loaders() {
+    strace -qq -o loader -e "trace=$1,openat" "$LIVECORE" -p "$MEM" --dry-run >/dev/null
+    awk -v call="$1(" '/"\/proc"/ { exit } index($0, call) == 1 { n++ } END { print n + 0 }' loader
+    rm -f loader
+}
+
+# judge PID WHAT: the run of faulty().
+judge() {
+    local pid=$1 what=$2
+    VICTIM=$pid
+    is_untouched "$pid" || assert_untouched "$pid" || fail "$what"
+    case $status in
+    0 | 1)
+        assert_files core injected "ref.$MEM" "ref.$REGS" || fail "$what"
+        if [ "$status" -eq 1 ]; then
+            grep -q '^livecore: loss: ' <<<"$stderr" || fail "$what: status 1 and no loss: $stderr"
+            # A note may be what was lost.
+            check sane 2>sane.err || grep -q ': no NT_' sane.err || fail "$what: $(cat sane.err)"
+            rm -f sane.err
+        else
+            check sane || fail "$what"
+            [ -z "$stderr" ] || fail "$what: status 0 and $stderr"
+            is_complete || fail "$what: status 0, and not everything is there"
+        fi
+        ;;
+    2)
+        assert_files injected "ref.$MEM" "ref.$REGS" || fail "$what"
+        grep -q '^livecore: ' <<<"$stderr" || fail "$what: status 2 without a word: $stderr"
+        ;;
+    137) fail "$what: hangs" ;;
+    *) fail "$what: status $status" "$stderr" ;;
+    esac
+}
+
+is_complete() {
+    check diff "ref.$VICTIM" exact >/dev/null
+}
+
+# sweep CALL ERROR...: for both processes.
+sweep() {
+    local pid
+    HITS=0
+    for pid in "$MEM" "$REGS"; do
+        sweep_of "$pid" "$@"
+    done
+    [ "$HITS" -gt 0 ] || fail "$1 is never called"
+}
+
+sweep_of() {
+    local pid=$1 call=$2 error n first
+    shift 2
+    first=$(($(n_loaders "$call") + 1))
+    for error; do
+        n=$first
+        while :; do
+            faulty "$pid" "$call" "$error" "$n"
+            was_injected || break
+            HITS=$((HITS + 1))
+            judge "$pid" "$call number $n fails with $error"
+            if [ "${FAULT_SWEEP:-}" = full ]; then
+                n=$((n + 1))
+            else
+                n=$((n + 1 + (n - first) / 2))
+            fi
+        done
+        # The last one is a run without an error.
+        expect_status 0
+        judge "$pid" "nothing fails"
+    done
+}
+
+# always CALL ERROR: each call of the kind fails.
+always() {
+    local pid
+    for pid in "$MEM" "$REGS"; do
+        faulty "$pid" "$1" "$2" 1+
+        was_injected || fail "$1 is never called"
+        judge "$pid" "every $1 fails with $2"
+    done
+}
+
+@test "process_vm_readv() is denied: /proc/PID/mem does it, and the core is whole" {
+    local error pid
+    for error in EPERM ENOSYS; do
+        for pid in "$MEM" "$REGS"; do
+            faulty "$pid" process_vm_readv "$error" 1+
+            was_injected
+            judge "$pid" "process_vm_readv fails with $error"
+            expect_status 0
+        done
+    done
+}
+
+@test "process_vm_readv() fails once" {
+    sweep process_vm_readv EPERM EFAULT ENOMEM
+}
+
+@test "ptrace() fails" {
+    sweep ptrace ESRCH EPERM
+    always ptrace EPERM
+    expect_status 2
+    # A thread that is not there any more.
+    always ptrace ESRCH
+}
+
+@test "wait4() fails" {
+    sweep wait4 ECHILD EINTR
+}
+
+@test "reading at an offset fails: pagemap, memory, files" {
+    sweep pread64 EIO ENOMEM
+    always pread64 EIO
+}
+
+@test "read() fails: the texts of /proc" {
+    sweep read EIO EINTR
+}
+
+@test "openat() fails" {
+    sweep openat EMFILE EACCES ENOENT
+}
+
+@test "writing fails" {
+    sweep pwrite64 EIO ENOSPC EDQUOT
+    always pwrite64 ENOSPC
+    expect_status 2
+    expect_stderr 'core.*no space'
+    always pwrite64 EDQUOT
+    expect_status 2
+    expect_stderr 'quota'
+}
+
+@test "writing is interrupted, and goes on" {
+    faulty "$MEM" pwrite64 EINTR 2
+    was_injected
+    judge "$MEM" "pwrite64 is interrupted"
+    expect_status 0
+}
+
+@test "giving the file its name fails" {
+    sweep linkat EIO ENOSPC EPERM
+    sweep linkat EEXIST
+}
+
+@test "setting the length fails" {
+    sweep ftruncate EIO EFBIG
+}
+
+@test "mapping memory fails" {
+    sweep mmap ENOMEM
+}
+
+@test "ioctl() fails: the kernel has no PAGEMAP_SCAN" {
+    sweep ioctl ENOTTY EPERM
+    always ioctl ENOTTY
+    expect_status 0
+}
+
+@test "getdents64() fails: the list of threads" {
+    sweep getdents64 EIO ENOENT
+}
+
+@test "no thread can be started" {
+    sweep clone3 EAGAIN
+    always clone3 EAGAIN
+}
+
+@test "looking at files fails" {
+    sweep_of "$REGS" newfstatat EACCES
+    sweep lseek EINVAL
+    sweep fcntl EINVAL
+}
+
+@test "calls of a kind that may all fail" {
+    local call
+    for call in madvise fstatfs fchmod readlinkat faccessat2 munmap uname prlimit64; do
+        faulty "$MEM" "$call" EPERM 1+
+        if was_injected; then
+            judge "$MEM" "every $call fails"
+        fi
+    done
+}
