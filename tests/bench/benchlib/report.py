@@ -4,6 +4,8 @@ import os
 import platform
 import subprocess
 
+from benchlib import cases
+
 MIB = 1 << 20
 FIGURES = {
     "wall": "wall time",
@@ -20,10 +22,11 @@ def _first_line(command):
         return "unknown"
 
 
-def header(rounds):
+def header(rounds, jitter):
     gdb = _first_line(["gdb", "--version"])
     print(f"Linux {platform.release()}, {platform.machine()}, {os.cpu_count()} processors; {gdb}; "
-          f"medians of {rounds} rounds.\n")
+          f"medians of {rounds} rounds. Left alone for a second, a victim saw gaps of up to "
+          f"{_ms(jitter)} ms.\n")
 
 
 def _ms(ns):
@@ -32,6 +35,10 @@ def _ms(ns):
 
 def _mib(size):
     return f"{size / MIB:,.1f}" if size < 100 * MIB else f"{size / MIB:,.0f}"
+
+
+def _is_whole(result):
+    return not result.skipped and not result.failed
 
 
 def _name(result):
@@ -54,13 +61,17 @@ def measured(results):
     print("| Victim | resident | wall | ratio | frozen | ratio | core: livecore | core: gcore | RSS |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for result in results:
-        if result.skipped:
-            print(f"| {_name(result)} | skipped: {result.skipped} ||||||||")
+        if not _is_whole(result):
+            why = f"failed: {result.failed}" if result.failed else f"skipped: {result.skipped}"
+            print(f"| {_name(result)} | {why} ||||||||")
             continue
         print(f"| {_name(result)} | {_mib(result.median('livecore', 'resident'))} "
               f"| {_times(result, 'wall')} | {_times(result, 'frozen')} "
               f"| {_sizes(result, 'livecore')} | {_sizes(result, 'gcore')} "
               f"| {_mib(result.worst('livecore', 'rss'))} |")
+        if result.case.cp:
+            print(f"| cp of that core, to {result.directory} | "
+                  f"| {_ms(result.median('cp', 'wall'))} |||||||")
     print()
 
 
@@ -74,20 +85,24 @@ def _value(result, goal):
     return result.median("livecore", goal.figure) / reference
 
 
+def _goal(name, goal, value):
+    """Prints one goal; returns whether it was reached."""
+    unit = {"MiB": " MiB", "resident": " of resident"}.get(goal.over, f" of {goal.over}'s")
+    digits = 1 if goal.over == "MiB" else 3
+    reached = value <= goal.at_most
+    print(f"| {name} | {FIGURES[goal.figure]} | {goal.at_most:g}{unit} "
+          f"| {value:.{digits}f} | {'yes' if reached else '**no**'} |")
+    return reached
+
+
 def goals(results):
-    """Prints each figure that has a goal; returns whether all were reached."""
-    reached_all = True
+    """Prints each figure that has a goal; returns whether all were reached and nothing failed."""
+    whole = [result for result in results if _is_whole(result)]
     print("| Victim | Figure | goal, at most | measured | reached |")
     print("|---|---|--:|--:|---|")
-    for result in results:
-        for goal in () if result.skipped else result.case.goals:
-            value = _value(result, goal)
-            reached = value <= goal.at_most
-            reached_all = reached_all and reached
-            unit = " MiB" if goal.over == "MiB" else f" of {goal.over}"
-            if goal.over in ("gcore", "cp"):
-                unit += "'s"
-            digits = 1 if goal.over == "MiB" else 3
-            print(f"| {_name(result)} | {FIGURES[goal.figure]} | {goal.at_most:g}{unit} "
-                  f"| {value:.{digits}f} | {'yes' if reached else '**no**'} |")
-    return reached_all
+    reached = [_goal(_name(result), goal, _value(result, goal))
+               for result in whole for goal in result.case.goals]
+    if whole:
+        reached.append(_goal("the largest of all", cases.RSS,
+                             max(_value(result, cases.RSS) for result in whole)))
+    return all(reached) and not any(result.failed for result in results)

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 MIB = 1 << 20
 
@@ -27,7 +28,8 @@ class Sample:
 class Result:
     case: object
     directory: str
-    skipped: str = ""
+    skipped: str = ""  # why: a program is missing
+    failed: str = ""   # why: a tool did not do its work
     samples: dict = dataclasses.field(default_factory=dict)  # by tool
 
     def median(self, tool, figure):
@@ -185,11 +187,10 @@ class Bench:
     def _commands(self, case, directory):
         """Tool -> (command for a PID, the file that it writes)."""
         core = os.path.join(directory, "core.{pid}")
-        commands = {
+        return {
             "gcore": (["gcore", "-o", os.path.join(directory, "core"), "{pid}"], core),
             "livecore": ([self.livecore, "-q", *case.options, "-o", core, "{pid}"], core),
         }
-        return commands
 
     def _dump(self, victim, command, directory, warm_mib):
         words, path = command
@@ -209,6 +210,16 @@ class Bench:
         os.unlink(copy)
         return Sample(wall, 0, rss, status.st_size, status.st_blocks * 512, 0)
 
+    def jitter(self):
+        """The longest gap in ns that a victim sees in a second in which nobody dumps it."""
+        victim = Victim(self.victims["bench"])
+        try:
+            victim.ask("reset")
+            time.sleep(1)
+            return int(victim.ask("gap"))
+        finally:
+            victim.close()
+
     def run(self, case, directory, rounds):
         result = Result(case, os.path.dirname(directory))
         command = self.victims[case.victim[0]]
@@ -219,7 +230,7 @@ class Bench:
         try:
             self._rounds(case, directory, rounds, [*command, *case.victim[1:]], result)
         except Failure as failure:
-            result.skipped = str(failure)
+            result.failed = str(failure)
         return result
 
     def _rounds(self, case, directory, rounds, victim_command, result):
