@@ -419,7 +419,10 @@ static int plan_vma(struct planner *p)
 		return r;
 	choice = lc_filter_choose(p->vma, own, p->in->filter, p->in->all, p->in->minimal);
 	p->plan->verdicts[p->at].rule = choice.rule;
-	p->plan->verdicts[p->at].misleading = own && choice.take != LC_TAKE_WHOLE;
+	/* private huge pages without a name are in no file that a reader could open */
+	p->plan->verdicts[p->at].misleading =
+		own && choice.take != LC_TAKE_WHOLE &&
+		!((p->vma->flags & LC_VMA_HUGETLB) && (p->vma->flags & LC_VMA_NAMELESS));
 	switch (choice.take) {
 	case LC_TAKE_NOTHING:
 		return 0;

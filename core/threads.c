@@ -208,6 +208,19 @@ static bool is_group_stop(int status)
 	return status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP;
 }
 
+/* Once more if it fails: the thread's system call hangs on it. */
+static int regset(int request, pid_t tid, struct iovec *iov)
+{
+	const struct iovec before = *iov;
+
+	for (int tries = 0; tries < 3; tries++) {
+		*iov = before;
+		if (ptrace(request, tid, (void *)NT_PRSTATUS, iov) == 0)
+			return 0;
+	}
+	return -errno;
+}
+
 /*
  * Reads the general registers, and sees to it that the system call which we interrupted goes on
  * where the kernel would make it fail (struct lc_arch, fix_eintr). At once, not with the release:
@@ -219,7 +232,7 @@ static void take_registers(struct lc_thread *t, int status)
 	const struct lc_arch *arch;
 	uint8_t fixed[LC_GENERAL_REGS_MAX];
 
-	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) < 0)
+	if (regset(PTRACE_GETREGSET, t->tid, &iov) < 0)
 		return;
 	t->regs_len = iov.iov_len;
 	arch = lc_arch_by_length(t->regs_len);
@@ -230,7 +243,8 @@ static void take_registers(struct lc_thread *t, int status)
 	if (!arch->fix_eintr(fixed, t->regs_len))
 		return;
 	iov = (struct iovec){.iov_base = fixed, .iov_len = t->regs_len};
-	ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_PRSTATUS, &iov);
+	/* it fails only for a thread that was killed */
+	(void)regset(PTRACE_SETREGSET, t->tid, &iov);
 }
 
 /* Returns true if the thread needs no more waiting. */
