@@ -14,6 +14,7 @@
 #   files, and need file-private in the filter.
 # - Mappings with changed pages that the filter leaves out are in gdb's NT_FILE, and readers take the
 #   file's bytes for the process's.
+# - Shared huge pages are left out by the default filter.
 # - The ring of io_setup() is a deleted file to gdb, and to the kernel a file that is still linked.
 
 load helpers
@@ -51,7 +52,7 @@ gdb_gcore() {
 
 @test "gcore: memory of each kind" {
     start_victim victim_mem
-    compare_with_gdb deleted_private memfd:victim
+    compare_with_gdb deleted_private memfd:victim anon_hugepage
     # gdb took as much: nothing of what it has is only in its core.
     "$CORECHECK" "gdb.$VICTIM" truth "$(victim_out)" heap=full data=full bss=full anon_dirty=full
     check truth "$(victim_out)" heap=full data=full bss=full anon_dirty=full
@@ -90,7 +91,7 @@ gdb_gcore() {
 @test "gcore: a filter that leaves anonymous memory out" {
     start_victim victim_mem
     echo 0x12 >"/proc/$VICTIM/coredump_filter"
-    compare_with_gdb victim_mem libc.so ld-linux deleted_private memfd:victim file_private
+    compare_with_gdb victim_mem libc.so ld-linux deleted_private memfd:victim file_private anon_hugepage
     check truth "$(victim_out)" anon_dirty=absent heap=absent anon_shared=full
     "$CORECHECK" "gdb.$VICTIM" truth "$(victim_out)" anon_shared=full
 }
