@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2016,SC2030,SC2031,SC2034
 # What cannot be dumped: each refusal names the thing, the cause and the remedy, leaves the process as
 # it was and no file behind.
 
@@ -307,7 +307,7 @@ PYTHON
     OTHERS+=("$gdb")
     exec {fd}>commands
     # It is not done with the process before it reads its commands.
-    echo 'echo attached\n' >&"$fd"
+    printf '%s\n' 'echo attached\n' >&"$fd"
     wait_for 20 grep -q '^attached\|) attached' gdb.out
     all_have_state "$VICTIM" t
     refused_untouched "$VICTIM" "process $VICTIM \(victim_busy\) is already traced, by process $gdb \(gdb\)" \
@@ -406,7 +406,6 @@ dump_fails() {
 start_exec() {
     mkfifo feed
     exec {FEED}<>feed
-    # shellcheck disable=SC2016
     "$@" bash -c 'echo >started; read -r _; exec "$@"' _ "${NEXT[@]}" <feed >/dev/null 3>&- &
     STARTED=$!
     OTHERS+=("$STARTED")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2034,SC2094
 # Held against the kernel's own core of the same process at the same instant: it is stopped, dumped,
 # and then killed by a signal that dumps core. tests/compare/kerneldiff says what may differ.
 
@@ -50,6 +50,20 @@ all_stopped() {
     local task
     for task in "/proc/$1/task"/*; do
         has_state "${task##*/}" T || has_state "${task##*/}" Z || return 1
+    done
+}
+
+# start_sleepers NAME [ARG...]: a victim whose threads all sleep, and until they do: one that has not got
+# there yet would go on a little between the two cores.
+start_sleepers() {
+    start_victim "$@"
+    wait_for 10 all_sleep "$VICTIM"
+}
+
+all_sleep() {
+    local task
+    for task in "/proc/$1/task"/*; do
+        has_state "${task##*/}" S || has_state "${task##*/}" Z || return 1
     done
 }
 
@@ -124,18 +138,18 @@ same_as_kernel() {
 }
 
 @test "pending and blocked signals" {
-    start_victim victim_signals
+    start_sleepers victim_signals
     same_as_kernel "$VICTIM" 0x33
 }
 
 @test "50 threads" {
-    start_victim victim_many_threads 50
+    start_sleepers victim_many_threads 50
     same_as_kernel "$VICTIM" 0x33
     [ "$(check threads | wc -l)" -eq 50 ]
 }
 
 @test "the first thread has exited" {
-    start_victim victim_leader_exited
+    start_sleepers victim_leader_exited
     same_as_kernel "$VICTIM" 0x33
 }
 
@@ -185,8 +199,8 @@ same_as_kernel() {
 
 @test "32 bits: 50 threads, and without the first" {
     need_victim32
-    start_victim victim_many_threads32 50
+    start_sleepers victim_many_threads32 50
     same_as_kernel "$VICTIM" 0x33
-    start_victim victim_leader_exited32
+    start_sleepers victim_leader_exited32
     same_as_kernel "$VICTIM" 0x33
 }
