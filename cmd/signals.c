@@ -27,7 +27,7 @@ static void on_abort(int signo)
 	};
 
 	if (!abort_signal)
-		abort_signal = signo;
+		__atomic_store_n(&abort_signal, signo, __ATOMIC_RELAXED);
 	setitimer(ITIMER_REAL, &kick, NULL);
 }
 

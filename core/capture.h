@@ -28,15 +28,15 @@ struct lc_capture {
 	/* CLOCK_MONOTONIC, UINT64_MAX: never. Then the target is let go, and what was not read is
 	 * lost. */
 	uint64_t deadline_ns;
-	/* Asked every few milliseconds, from the thread that called: true lets the target go early.
-	 * May be NULL. */
-	bool (*wants_release)(void *arg);
-	void *wants_release_arg;
+	/* Called every few milliseconds by the thread that called: 0 goes on, 1 lets the target go
+	 * early, -errno gives up. May be NULL. */
+	int (*look)(void *arg);
+	void *look_arg;
 	_Atomic uint64_t *done; /* bytes that are in the sink, for who watches */
 
 	/* What the plan holds and the target did not give; sorted by lc_capture_finish(). */
 	struct lc_ranges unread;
-	bool cut_short; /* by the deadline or by wants_release() */
+	bool cut_short; /* by the deadline or by look() */
 };
 
 /* Starts the threads and touches their memory, before the freeze. `sink` decides how many there

@@ -344,10 +344,15 @@ static void abandon_caught(struct lc_team *team)
 	}
 }
 
-static bool must_let_go(const struct lc_capture *c)
+/* Sees whether the target must be let go although not all of it was read. */
+static void look(struct lc_team *team, struct lc_capture *c)
 {
-	return lc_now_ns() >= c->deadline_ns ||
-	       (c->wants_release && c->wants_release(c->wants_release_arg));
+	int r = c->look ? c->look(c->look_arg) : 0;
+
+	if (r < 0)
+		fail(team, r, LC_STAGE_COPY, "the process ended during the dump");
+	else if (r > 0 || lc_now_ns() >= c->deadline_ns)
+		c->cut_short = true;
 }
 
 /* What the walk had not come to. A gap in it is lost with the rest: the pages are not asked again,
@@ -365,21 +370,25 @@ static void lose_rest(struct lc_team *team)
 	}
 }
 
+static bool is_reading(const struct lc_team *team)
+{
+	return !team->end || any_in(team, WORKER_READING);
+}
+
 static void watch_reading(struct lc_team *team, struct lc_capture *c)
 {
-	while (!team->end || any_in(team, WORKER_READING)) {
+	while (is_reading(team)) {
 		wait_tick(team, c->deadline_ns);
-		if (lc_aborted(c->abort)) {
-			fail(team, -EINTR, LC_STAGE_COPY, "interrupted");
+		if (!is_reading(team))
 			break;
-		}
 		abandon_caught(team);
-		if ((!team->end || any_in(team, WORKER_READING)) && must_let_go(c)) {
-			c->cut_short = true;
-			team->end = true;
+		look(team, c);
+		if (lc_aborted(c->abort))
+			fail(team, -EINTR, LC_STAGE_COPY, "interrupted");
+		if (c->cut_short || team->result < 0)
 			break;
-		}
 	}
+	team->end = true;
 	atomic_store(&team->let_go, true);
 }
 

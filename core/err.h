@@ -24,7 +24,8 @@ void lc_close(int *fd);
 
 static inline bool lc_aborted(const volatile sig_atomic_t *abort_flag)
 {
-	return abort_flag && *abort_flag;
+	/* set by a handler, in whichever thread it runs */
+	return abort_flag && __atomic_load_n(abort_flag, __ATOMIC_RELAXED);
 }
 
 /* Makes room for one more element in a growable array; returns 0 or -ENOMEM. */

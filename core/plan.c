@@ -319,10 +319,16 @@ static bool starts_with_elf(struct planner *p)
 	return memcmp(magic, ELFMAG, SELFMAG) == 0;
 }
 
-/* The kernel takes the first page of every file with an execute bit, ELF or not. */
+/* The kernel takes the first page of every file with an execute bit, ELF or not. Where the file
+ * cannot be asked, the page is taken if the process has it: better one too many. */
 static bool is_executable_file(struct planner *p)
 {
-	return lc_mapfile_get(p->in->file, p->vma) == 0 && (p->in->file->st.st_mode & 0111);
+	struct lc_page_run run;
+
+	if (lc_mapfile_get(p->in->file, p->vma) == 0)
+		return p->in->file->st.st_mode & 0111;
+	return lc_pagemap_next(p->in->pagemap, p->vma->start, p->vma->start + p->in->page_size,
+			       &run) > 0;
 }
 
 /* Mappings come in the same order each time: what was remembered next is nearly always the one. */

@@ -24,18 +24,18 @@
 
 /* ---- before the freeze -------------------------------------------------------------------- */
 
-/* The first 79 bytes of the arguments, NULs as spaces: fill_psinfo(). */
-static void read_psargs(int taskfd, char psargs[80])
+/* The first 79 bytes of the arguments, NULs as spaces: fill_psinfo(). Returns 0 or -errno. */
+static int read_psargs(int taskfd, char psargs[80])
 {
 	int fd = openat(taskfd, "cmdline", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, psargs, 79);
+	ssize_t n = fd < 0 ? -1 : read(fd, psargs, 79);
+	int r = n < 0 ? -errno : 0;
 
 	lc_close(&fd);
-	n = n < 0 ? 0 : n;
 	for (ssize_t i = 0; i < n; i++)
 		if (psargs[i] == '\0')
 			psargs[i] = ' ';
-	memset(psargs + n, 0, 80 - (size_t)n);
+	return r;
 }
 
 /* e_flags and the architecture are the executable's own; libelf reads its header. */
@@ -80,7 +80,7 @@ int lc_procinfo_read(const struct lc_target *target, int taskfd, struct lc_proci
 	/* empty where the leader has exited; there the default must do */
 	r = lc_procfs_hex(target->dirfd, "coredump_filter", &filter);
 	info->filter = r == 0 ? (uint32_t)filter : DEFAULT_FILTER;
-	read_psargs(taskfd, info->psargs);
+	info->psargs_code = -read_psargs(taskfd, info->psargs);
 	read_executable(taskfd, info);
 	return 0;
 }
@@ -109,7 +109,8 @@ static uint8_t state_index(char state)
 	return at && *at ? (uint8_t)(at - order) : 0;
 }
 
-static int add_psinfo(const struct lc_note_inputs *in, struct elfw_notes *notes)
+static int add_psinfo(const struct lc_note_inputs *in, struct elfw_notes *notes,
+		      struct lc_losses *losses)
 {
 	const struct lc_stat *st = &in->info->stat;
 	uint8_t state = state_index(st->state);
@@ -129,6 +130,9 @@ static int add_psinfo(const struct lc_note_inputs *in, struct elfw_notes *notes)
 
 	memcpy(ps.fname, st->comm, sizeof(ps.fname)); /* zero beyond its end */
 	memcpy(ps.psargs, in->info->psargs, sizeof(ps.psargs));
+	if (in->info->psargs_code)
+		lc_losses_add(losses, LC_LOSS_INFO, 0, 0, 0, in->info->psargs_code,
+			      "the arguments: cmdline: %s", strerror(in->info->psargs_code));
 	return elfw_notes_add_prpsinfo(notes, &ps);
 }
 
@@ -189,7 +193,7 @@ static int list_readable(struct file_list *list, const struct lc_vma *vma,
 }
 
 int lc_notes_set_files(const struct lc_note_inputs *in, const struct lc_range *unread,
-		       size_t n_unread, struct elfw_notes parts[LC_NOTES_N_PARTS])
+		       size_t n_unread, struct elfw_notes *parts)
 {
 	struct elfw_notes *notes = &parts[LC_NOTES_FILE];
 	struct file_list list = {0};
@@ -209,7 +213,7 @@ int lc_notes_set_files(const struct lc_note_inputs *in, const struct lc_range *u
 static int add_process_notes(const struct lc_note_inputs *in, const struct lc_thread *first,
 			     struct elfw_notes *notes, struct lc_losses *losses)
 {
-	int r = add_psinfo(in, notes);
+	int r = add_psinfo(in, notes, losses);
 
 	if (r == 0)
 		r = add_siginfo(first, true, notes, losses);
@@ -327,7 +331,7 @@ static bool is_dumped(const struct lc_thread *t)
 }
 
 int lc_notes_add_threads(const struct lc_note_inputs *in, struct lc_regbuf *buf,
-			 struct elfw_notes parts[LC_NOTES_N_PARTS], struct lc_losses *losses)
+			 struct elfw_notes *parts, struct lc_losses *losses)
 {
 	struct elfw_notes *tail = &parts[LC_NOTES_TAIL];
 	bool first = true;

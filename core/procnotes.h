@@ -19,7 +19,8 @@ struct lc_procinfo {
 	struct lc_stat stat; /* the process's own: times of all threads */
 	struct lc_status status;
 	char psargs[80];
-	pid_t tid; /* a living thread, through which the memory is reached */
+	int psargs_code; /* an errno value: why they are missing */
+	pid_t tid;       /* a living thread, through which the memory is reached */
 	uint32_t filter;
 	uint32_t e_flags;
 	const struct lc_arch *arch; /* from the executable; NULL where that cannot be read */
@@ -54,11 +55,10 @@ enum lc_note_part {
 	LC_NOTES_N_PARTS,
 };
 
-/* HEAD and TAIL. Precondition: all threads are stopped. Returns 0 or -ENOMEM; what cannot be read
- * is a loss. */
+/* HEAD and TAIL of `parts`, which are LC_NOTES_N_PARTS. Precondition: all threads are stopped.
+ * Returns 0 or -ENOMEM; what cannot be read is a loss. */
 LC_MUST_CHECK int lc_notes_add_threads(const struct lc_note_inputs *in, struct lc_regbuf *buf,
-				       struct elfw_notes parts[LC_NOTES_N_PARTS],
-				       struct lc_losses *losses);
+				       struct elfw_notes *parts, struct lc_losses *losses);
 
 /*
  * FILE, anew each time, without what would mislead: gdb reads a file wherever that note names one,
@@ -66,7 +66,7 @@ LC_MUST_CHECK int lc_notes_add_threads(const struct lc_note_inputs *in, struct l
  * were lost, sorted. Returns 0 or -ENOMEM.
  */
 LC_MUST_CHECK int lc_notes_set_files(const struct lc_note_inputs *in, const struct lc_range *unread,
-				     size_t n_unread, struct elfw_notes parts[LC_NOTES_N_PARTS]);
+				     size_t n_unread, struct elfw_notes *parts);
 
 /* The length that the notes will have at most, for estimates and to reserve memory. */
 size_t lc_notes_estimate(const struct lc_arch *arch, size_t n_threads, const struct lc_vmas *vmas,

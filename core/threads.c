@@ -384,10 +384,19 @@ void lc_threads_thaw(struct lc_threads *threads)
 
 		if (t->state != LC_THREAD_STOPPED)
 			continue;
-		ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(uintptr_t)t->signal);
+		/* one that was killed is a zombie until its tracer, too, has seen it */
+		if (ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(uintptr_t)t->signal) < 0)
+			waitpid(t->tid, NULL, __WALL | WNOHANG);
 		t->state = LC_THREAD_GONE;
 	}
 	threads->n_stopped = 0;
+}
+
+bool lc_threads_have_died(const struct lc_threads *threads)
+{
+	const struct lc_thread *first = lc_threads_first(threads);
+
+	return first && has_died(threads, first);
 }
 
 const struct lc_thread *lc_threads_first(const struct lc_threads *threads)

@@ -64,6 +64,9 @@ LC_MUST_CHECK int lc_threads_freeze(const struct lc_target *target,
 /* Detaches from every stopped thread, with the signal that it was about to take. */
 void lc_threads_thaw(struct lc_threads *threads);
 
+/* True if the stopped threads were killed. */
+bool lc_threads_have_died(const struct lc_threads *threads);
+
 /* The first thread that is stopped: the leader unless it has exited. NULL: none. */
 const struct lc_thread *lc_threads_first(const struct lc_threads *threads);
 
