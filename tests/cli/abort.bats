@@ -33,7 +33,7 @@ has_gap() {
 # ended_at_random SIGNAL
 ended_at_random() {
     start_busy
-    "$INTERRUPT" "$LIVECORE" "$VICTIM" "$1" "$N_INSTANTS"
+    "$INTERRUPT" "$LIVECORE" "$VICTIM" "$1" "$N_INSTANTS" 2>dumps.err || fail "$(grep -v "^livecore: interrupted" dumps.err)"
     assert_goes_on
     [ -z "$(ls -A out)" ]
     dump "$VICTIM"
@@ -62,8 +62,8 @@ now_ms() {
 @test "threads that start and end all the time, SIGTERM and SIGKILL at random instants" {
     start_victim victim_many_threads 200 churn
     mkdir out
-    "$INTERRUPT" "$LIVECORE" "$VICTIM" TERM "$N_INSTANTS"
-    "$INTERRUPT" "$LIVECORE" "$VICTIM" KILL "$N_INSTANTS"
+    "$INTERRUPT" "$LIVECORE" "$VICTIM" TERM "$N_INSTANTS" 2>dumps.err || fail "$(grep -v "^livecore: interrupted" dumps.err)"
+    "$INTERRUPT" "$LIVECORE" "$VICTIM" KILL "$N_INSTANTS" 2>dumps.err || fail "$(grep -v "^livecore: interrupted" dumps.err)"
     local first
     first=$(ask started)
     wait_for 20 started_more "$first"
