@@ -141,20 +141,23 @@ static void advance(struct cursor *cur, uint64_t bytes)
 	cur->skip += bytes;
 }
 
-/* As many ranges as one call takes, from the cursor on. */
+/* As many ranges as one call takes, from the cursor on; mappings that touch are one range. */
 static size_t gather(const struct cursor *cur, uint64_t *ret_len)
 {
 	struct lc_batch *b = cur->batch;
-	uint64_t skip = cur->skip;
+	uint64_t skip = cur->skip, end = 0;
 	size_t n = 0;
 
 	*ret_len = 0;
 	for (size_t i = cur->i; i < b->n && b->pieces[i].via == LC_VIA_PROCESS; i++, skip = 0) {
-		const struct lc_piece *piece = &b->pieces[i];
+		uint64_t addr = b->pieces[i].addr + skip, len = b->pieces[i].len - skip;
 
-		b->ranges[n++] =
-			(struct iovec){(void *)(uintptr_t)(piece->addr + skip), piece->len - skip};
-		*ret_len += piece->len - skip;
+		if (n > 0 && addr == end)
+			b->ranges[n - 1].iov_len += len;
+		else
+			b->ranges[n++] = (struct iovec){(void *)(uintptr_t)addr, len};
+		end = addr + len;
+		*ret_len += len;
 	}
 	return n;
 }
@@ -261,23 +264,7 @@ int lc_batch_read(struct lc_batch *batch, const struct lc_memsrc *src, const uin
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-static int write_all(struct elfw_sink *sink, uint64_t off, const uint8_t *data, uint64_t len,
-		     const volatile sig_atomic_t *abort_flag)
-{
-	for (;;) {
-		size_t done = 0;
-		int r = elfw_sink_write(sink, off, data, len, &done);
-
-		if (r != -EINTR || lc_aborted(abort_flag))
-			return r;
-		off += done;
-		data += done;
-		len -= done;
-	}
-}
-
-int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink,
-		   const volatile sig_atomic_t *abort_flag)
+int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink)
 {
 	uint64_t at = 0;
 
@@ -287,7 +274,7 @@ int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink,
 
 		while (i < batch->n && batch->pieces[i].off == off + len)
 			len += batch->pieces[i++].len;
-		r = write_all(sink, off, batch->buf + at, len, abort_flag);
+		r = elfw_sink_write(sink, off, batch->buf + at, len, NULL);
 		if (r < 0)
 			return r;
 		at += len;

@@ -44,9 +44,8 @@ LC_MUST_CHECK int lc_batch_take(struct lc_batch *batch, struct lc_pieces *walk);
 LC_MUST_CHECK int lc_batch_read(struct lc_batch *batch, const struct lc_memsrc *src,
 				const uint8_t *own_vdso, uint64_t page_size);
 
-/* Writes all of it; pieces that follow one another in the core are one write. Returns 0, -EINTR if
- * the abort flag is set, or the sink's error. */
-LC_MUST_CHECK int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink,
-				 const volatile sig_atomic_t *abort_flag);
+/* Writes all of it; pieces that follow one another in the core are one write. Returns 0 or the
+ * sink's error. */
+LC_MUST_CHECK int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink);
 
 #endif

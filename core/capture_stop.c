@@ -140,7 +140,7 @@ static int write_batch(struct lc_team *team, struct worker *w, bool prologue)
 	int r = prologue ? c->prologue(c->prologue_arg) : 0;
 
 	if (r == 0 && w->batch->n)
-		r = lc_batch_write(w->batch, c->sink, c->abort);
+		r = lc_batch_write(w->batch, c->sink);
 	if (r == 0)
 		atomic_fetch_add_explicit(c->done, w->batch->len, memory_order_relaxed);
 	return r;

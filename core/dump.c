@@ -171,10 +171,14 @@ static int plan_memory(struct job *job)
 
 static int read_memory(struct job *job)
 {
+	int r;
+
 	fill_capture(job);
 	if (job->frozen.plan.data_bytes == 0 && !job->capture.prologue)
 		return 0;
-	return lc_capture_stop(&job->capture, job->prep.team, job->err);
+	r = lc_capture_stop(&job->capture, job->prep.team, job->err);
+	/* it has the right words */
+	return r == -ESRCH && lc_target_check_alive(job->target, job->err) < 0 ? -ESRCH : r;
 }
 
 static int while_frozen(struct job *job)
@@ -334,6 +338,15 @@ static void watch(struct job *job)
 	pthread_mutex_unlock(&job->lock);
 }
 
+/* A signal that is no abort, such as one that is ignored and that a blocked mask has queued, must
+ * not cost the core. */
+static bool is_aborted(void *arg)
+{
+	const struct lc_request *request = arg;
+
+	return lc_aborted(request->abort);
+}
+
 static void init_job(struct job *job)
 {
 	pthread_condattr_t attr;
@@ -388,9 +401,12 @@ int lc_dump(struct lc_target *target, const struct lc_request *request, struct e
 	*ret_result = (struct lc_result){.strategy = "stop"};
 	*err = (struct lc_err){0};
 	init_job(&job);
+	elfw_sink_on_interrupt(sink, is_aborted, (void *)(uintptr_t)request);
 	job.r = run_holder(&job);
 	r = finish(&job);
 	name_failed_call(&job, r);
+	/* the request is the caller's */
+	elfw_sink_on_interrupt(sink, NULL, NULL);
 	free_job(&job);
 	ret_result->total_ns = lc_now_ns() - start;
 	return r;

@@ -151,7 +151,8 @@ int lc_frozen_check_program(struct lc_prep *p, struct lc_err *err)
 	struct lc_text now = {0};
 	int r = lc_procfs_read(p->taskfd, "auxv", &now);
 	bool same = r == 0 && now.len == p->info.auxv.len &&
-		    memcmp(now.data, p->info.auxv.data, now.len) == 0;
+		    memcmp(now.data, p->info.auxv.data, now.len) == 0 &&
+		    !lc_memsrc_is_stale(&p->memsrc);
 
 	lc_text_free(&now);
 	if (same)

@@ -81,3 +81,12 @@ ssize_t lc_memsrc_read(const struct lc_memsrc *src, const struct iovec *ranges, 
 	/* EFAULT on the first byte; or a filter that let the probe pass */
 	return errno == EFAULT ? 0 : read_one_by_one(src, ranges, n, buf);
 }
+
+/* mem_rw() (fs/proc/base.c) reads nothing from memory without users, where it says EIO for an
+ * address that is not mapped. */
+bool lc_memsrc_is_stale(const struct lc_memsrc *src)
+{
+	char byte;
+
+	return src->memfd >= 0 && pread(src->memfd, &byte, 1, 0) == 0;
+}

@@ -33,4 +33,8 @@ LC_MUST_CHECK ssize_t lc_memsrc_read(const struct lc_memsrc *src, const struct i
 LC_MUST_CHECK ssize_t lc_memsrc_read_forced(const struct lc_memsrc *src, uint64_t addr, size_t len,
 					    void *buf);
 
+/* True if the memory that was opened is nobody's any more: the process has ended or executed
+ * another program, perhaps the same one at the same addresses. */
+bool lc_memsrc_is_stale(const struct lc_memsrc *src);
+
 #endif

@@ -72,11 +72,18 @@ static void lose(struct planner *p, uint64_t start, uint64_t end, const char *wh
 struct builder {
 	uint64_t start, data_end;
 	enum lc_source source;
+	uint64_t existing; /* bytes of it that are in pages that exist */
 };
 
 static int flush(struct planner *p, struct builder *b, uint64_t end)
 {
-	return add_segment(p, b->start, end - b->start, b->data_end - b->start, b->source);
+	enum lc_source source = b->source;
+
+	/* without a gap: the page map need not be asked again */
+	if (source == LC_SOURCE_PAGES && b->existing == b->data_end - b->start)
+		source = LC_SOURCE_PROCESS;
+	b->existing = 0;
+	return add_segment(p, b->start, end - b->start, b->data_end - b->start, source);
 }
 
 /* The gap before `start` is zero. */
@@ -90,6 +97,7 @@ static int add_run(struct planner *p, struct builder *b, uint64_t start, uint64_
 		b->start = start;
 	}
 	b->data_end = end;
+	b->existing += end - start;
 	count_data(p, end - start);
 	return 0;
 }
@@ -122,7 +130,8 @@ static int plan_guard(struct planner *p, struct builder *b, const struct lc_page
 /* Anonymous memory: what does not exist is zero. */
 static int plan_pages(struct planner *p)
 {
-	struct builder b = {p->vma->start, p->vma->start, LC_SOURCE_PAGES};
+	struct builder b = {
+		.start = p->vma->start, .data_end = p->vma->start, .source = LC_SOURCE_PAGES};
 	uint64_t at = p->vma->start;
 	struct lc_page_run run;
 	int r;
@@ -142,7 +151,8 @@ static int plan_pages(struct planner *p)
 /* Only what is known to exist; the rest is a loss with that reason. */
 static int plan_known_pages(struct planner *p, const char *why)
 {
-	struct builder b = {p->vma->start, p->vma->start, LC_SOURCE_PAGES};
+	struct builder b = {
+		.start = p->vma->start, .data_end = p->vma->start, .source = LC_SOURCE_PAGES};
 	uint64_t at = p->vma->start;
 	struct lc_page_run run;
 	int r;
@@ -175,7 +185,8 @@ static uint64_t end_of_file(const struct planner *p)
 static int plan_shared_file(struct planner *p)
 {
 	const struct lc_vma *vma = p->vma;
-	struct builder b = {vma->start, vma->start, LC_SOURCE_SHARED_FILE};
+	struct builder b = {
+		.start = vma->start, .data_end = vma->start, .source = LC_SOURCE_SHARED_FILE};
 	uint64_t end = end_of_file(p);
 	uint64_t base = vma->start - vma->offset; /* may wrap: address = base + file offset */
 	uint64_t at = vma->start;
@@ -235,7 +246,9 @@ static int leave_to_file(struct planner *p, struct builder *b, uint64_t start)
  */
 static int plan_used_file(struct planner *p)
 {
-	struct builder b = {p->vma->start, p->vma->start, LC_SOURCE_PRIVATE_FILE};
+	struct builder b = {.start = p->vma->start,
+			    .data_end = p->vma->start,
+			    .source = LC_SOURCE_PRIVATE_FILE};
 	uint64_t at = p->vma->start;
 	struct lc_page_run run;
 	int r;

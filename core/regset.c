@@ -53,6 +53,7 @@ static bool means_absent(int r)
 	return r == -EINVAL || r == -ENODEV || r == -ENXIO || r == -EOPNOTSUPP;
 }
 
+/* Returns 0, -EINVAL if the kernel does not know the set, or -ENOMEM. */
 static int add_row(pid_t tid, const struct lc_regset_row *row, struct lc_regbuf *buf,
 		   struct elfw_notes *notes, struct lc_losses *losses)
 {
@@ -60,8 +61,9 @@ static int add_row(pid_t tid, const struct lc_regset_row *row, struct lc_regbuf 
 
 	if (r == -ENOMEM)
 		return r;
+	/* EINVAL: no such set in any thread; ENODEV and ENXIO: not in this one */
 	if (r < 0 && row->need != LC_REGSET_REQUIRED && means_absent(r))
-		return 0;
+		return r == -EINVAL ? r : 0;
 	if (r < 0) {
 		lc_losses_add(losses, LC_LOSS_REGISTERS, tid, 0, 0, -r, "%s: PTRACE_GETREGSET: %s",
 			      row->what, strerror(-r));
@@ -76,9 +78,14 @@ int lc_regset_add_notes(pid_t tid, const struct lc_arch *arch, struct lc_regbuf 
 			struct elfw_notes *notes, struct lc_losses *losses)
 {
 	for (size_t i = 1; i < arch->n_rows; i++) {
-		int r = add_row(tid, &arch->rows[i], buf, notes, losses);
+		int r;
 
-		if (r < 0)
+		if (buf->unknown_rows >> i & 1)
+			continue;
+		r = add_row(tid, &arch->rows[i], buf, notes, losses);
+		if (r == -EINVAL)
+			buf->unknown_rows |= 1U << i;
+		else if (r < 0)
 			return r;
 	}
 	return 0;

@@ -10,7 +10,8 @@
 struct lc_regbuf {
 	uint8_t *data;
 	size_t cap;
-	size_t len; /* of the set that was read last */
+	size_t len;            /* of the set that was read last */
+	uint32_t unknown_rows; /* bits: of the table, which this kernel does not know at all */
 };
 
 LC_MUST_CHECK int lc_regbuf_reserve(struct lc_regbuf *buf, size_t cap);

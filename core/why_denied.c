@@ -14,7 +14,9 @@
 #include "err.h"
 #include "target.h"
 
-#define CAP_SYS_PTRACE_BIT 19
+#define CAP_DAC_OVERRIDE_BIT    1
+#define CAP_DAC_READ_SEARCH_BIT 2
+#define CAP_SYS_PTRACE_BIT      19
 
 static bool ids_differ(const struct lc_denial_facts *f)
 {
@@ -40,17 +42,30 @@ static void say_ids(const struct lc_denial_facts *f, struct lc_err *err)
 		   f->pid, f->target_comm, f->target.uid[0], f->target.gid[0], f->target.uid[1],
 		   f->target.gid[1], f->uid, f->gid);
 	lc_err_hint(err,
-		    "run livecore as that user (sudo -u '#%u'), as root, or with CAP_SYS_PTRACE",
+		    "run livecore as that user (sudo -u '#%u'), as root, or with CAP_SYS_PTRACE "
+		    "and CAP_DAC_READ_SEARCH",
 		    f->target.uid[0]);
+}
+
+/* The files of /proc/PID are for their owner's eyes: ptrace(2) would be allowed, open(2) is not. */
+static void say_dac(const struct lc_denial_facts *f, struct lc_err *err)
+{
+	lc_err_set(err, f->code, LC_STAGE_FREEZE,
+		   "the memory of process %d (%s) cannot be opened: you have CAP_SYS_PTRACE, but "
+		   "not CAP_DAC_READ_SEARCH",
+		   f->pid, f->target_comm);
+	lc_err_hint(err, "run livecore as root, or with both capabilities");
 }
 
 static void say_dumpable(const struct lc_denial_facts *f, struct lc_err *err)
 {
 	lc_err_set(err, f->code, LC_STAGE_FREEZE, "process %d (%s) is not dumpable", f->pid,
 		   f->target_comm);
-	lc_err_hint(err,
-		    "it changed its ids, is set-uid, has file capabilities, an unreadable "
-		    "executable, or asked for it (PR_SET_DUMPABLE): use root or CAP_SYS_PTRACE");
+	lc_err_hint(
+		err,
+		"it changed its ids, is set-uid, has file capabilities, an unreadable "
+		"executable, or asked for it (PR_SET_DUMPABLE): use root, or CAP_SYS_PTRACE and "
+		"CAP_DAC_READ_SEARCH");
 }
 
 static void say_userns(const struct lc_denial_facts *f, struct lc_err *err)
@@ -117,6 +132,8 @@ void lc_denial_explain(const struct lc_denial_facts *f, struct lc_err *err)
 		say_yama(f, err);
 	else if (f->other_userns && (f->cap_sys_ptrace || !ids_differ(f)))
 		say_userns(f, err);
+	else if (f->cap_sys_ptrace && !f->cap_dac_read && (ids_differ(f) || f->not_dumpable))
+		say_dac(f, err);
 	else if (f->cap_sys_ptrace)
 		say_unknown(f, err);
 	else if (ids_differ(f))
@@ -198,6 +215,8 @@ int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err
 		return lc_target_check_alive(target, err);
 	if (lc_procfs_status(target->procfd, "self/status", &own) == 0) {
 		facts.cap_sys_ptrace = own.cap_eff >> CAP_SYS_PTRACE_BIT & 1;
+		facts.cap_dac_read = own.cap_eff >> CAP_DAC_OVERRIDE_BIT & 1 ||
+				     own.cap_eff >> CAP_DAC_READ_SEARCH_BIT & 1;
 		facts.cap_prm = own.cap_prm;
 		facts.own_seccomp = own.seccomp;
 	}

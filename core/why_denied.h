@@ -13,6 +13,7 @@ struct lc_denial_facts {
 	uid_t uid; /* ours, real: ptrace(2) compares the real ids */
 	gid_t gid;
 	bool cap_sys_ptrace; /* in our effective set */
+	bool cap_dac_read;   /* CAP_DAC_READ_SEARCH or CAP_DAC_OVERRIDE is, too */
 	uint64_t cap_prm;    /* our permitted set */
 	struct lc_status target;
 	char target_comm[64];

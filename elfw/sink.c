@@ -71,14 +71,33 @@ int elfw_sink_space(const struct elfw_sink *sink, uint64_t *ret_bytes)
 	return sink->ops->space(sink, ret_bytes);
 }
 
+void elfw_sink_on_interrupt(struct elfw_sink *sink, bool (*gives_up)(void *arg), void *arg)
+{
+	sink->gives_up = gives_up;
+	sink->gives_up_arg = arg;
+}
+
+static bool goes_on(const struct elfw_sink *sink, int r)
+{
+	return r == -EINTR && sink->gives_up && !sink->gives_up(sink->gives_up_arg);
+}
+
 int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data, size_t len,
 		    size_t *ret_done)
 {
 	size_t done = 0;
 	int r = atomic_load(&sink->error);
 
-	if (r == 0)
-		r = sink->ops->write(sink, off, data, len, &done);
+	while (r == 0) {
+		size_t more = 0;
+
+		r = sink->ops->write(sink, off + done, (const uint8_t *)data + done, len - done,
+				     &more);
+		done += more;
+		if (!goes_on(sink, r))
+			break;
+		r = 0;
+	}
 	if (ret_done)
 		*ret_done = done;
 	return r;
@@ -88,7 +107,12 @@ int elfw_sink_finish(struct elfw_sink *sink, uint64_t size)
 {
 	int r = atomic_load(&sink->error);
 
-	return r < 0 ? r : sink->ops->finish(sink, size);
+	if (r < 0)
+		return r;
+	do
+		r = sink->ops->finish(sink, size);
+	while (goes_on(sink, r));
+	return r;
 }
 
 int elfw_sink_commit(struct elfw_sink *sink)
@@ -97,7 +121,9 @@ int elfw_sink_commit(struct elfw_sink *sink)
 
 	if (r < 0)
 		return r;
-	r = sink->ops->commit(sink);
+	do
+		r = sink->ops->commit(sink);
+	while (goes_on(sink, r));
 	if (r == 0)
 		sink->committed = true;
 	return r;

@@ -56,6 +56,13 @@ ELFW_MUST_CHECK int elfw_sink_space(const struct elfw_sink *sink, uint64_t *ret_
 ELFW_MUST_CHECK int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data,
 				    size_t len, size_t *ret_done);
 
+/*
+ * What to do when a signal interrupts: without this, every call returns -EINTR then, as above. With
+ * it, a call goes on unless `gives_up(arg)` is true: a signal that is no reason to stop, such as
+ * one that the program ignores, costs nothing. Must be safe to call from any thread.
+ */
+void elfw_sink_on_interrupt(struct elfw_sink *sink, bool (*gives_up)(void *arg), void *arg);
+
 /* Gives the output its final length (trailing holes included). May be called again after -EINTR. */
 ELFW_MUST_CHECK int elfw_sink_finish(struct elfw_sink *sink, uint64_t size);
 

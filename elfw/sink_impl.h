@@ -32,6 +32,8 @@ struct elfw_sink {
 	const struct elfw_sink_ops *ops;
 	int fd;
 	bool committed;
+	bool (*gives_up)(void *arg); /* after a signal; NULL: always */
+	void *gives_up_arg;
 	bool can_read;                     /* what was written can be read through fd */
 	atomic_int error;                  /* the first, negative; 0: none */
 	_Atomic(const char *) failed_call; /* of the first error */

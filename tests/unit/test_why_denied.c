@@ -65,6 +65,12 @@ int main(void)
 	f.uid = 0;
 	says(f, "runs as uid 1000", "", "ids come before Yama");
 	f = plain();
+	f.uid = 1001;
+	f.cap_sys_ptrace = true;
+	says(f, "but not CAP_DAC_READ_SEARCH", "both capabilities", "CAP_SYS_PTRACE alone");
+	f.cap_dac_read = true;
+	says(f, "the kernel refuses", "security module", "both, and refused");
+	f = plain();
 	f.other_userns = true;
 	f.cap_sys_ptrace = true;
 	says(f, "another user namespace", "nsenter -U -t 42", "another user namespace");
