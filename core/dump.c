@@ -33,6 +33,7 @@ struct job {
 	sigset_t mask; /* the caller's */
 	int r;         /* the holder's */
 	_Atomic uint64_t done, total;
+	_Atomic bool freezing; /* the holder may be caught in the kernel */
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	bool has_ended;
@@ -177,8 +178,7 @@ static int read_memory(struct job *job)
 	if (job->frozen.plan.data_bytes == 0 && !job->capture.prologue)
 		return 0;
 	r = lc_capture_stop(&job->capture, job->prep.team, job->err);
-	/* it has the right words */
-	return r == -ESRCH && lc_target_check_alive(job->target, job->err) < 0 ? -ESRCH : r;
+	return r == -ESRCH ? lc_target_has_ended(job->target, job->err) : r;
 }
 
 static int while_frozen(struct job *job)
@@ -239,7 +239,9 @@ static int freeze_and_read(struct job *job)
 	uint64_t mark;
 	int r;
 
+	atomic_store(&job->freezing, true);
 	r = lc_threads_freeze(job->target, &options, &f->threads, job->err);
+	atomic_store(&job->freezing, false);
 	if (r < 0)
 		return r;
 	f->deadline_ns = freeze_deadline(&f->threads, job->request->max_freeze_ns);
@@ -316,23 +318,32 @@ static void name_failed_call(const struct job *job, int r)
 		lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "%s: %s", call, strerror(-r));
 }
 
+/* Waits for the holder's end, for 20 ms at most. Called with the lock held. */
+static void wait_a_little(struct job *job)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += 20000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&job->ended, &job->lock, &until);
+}
+
 /* Until the holder ends; calls the progress function on the way, with no lock held. */
 static void watch(struct job *job)
 {
 	pthread_mutex_lock(&job->lock);
-	while (!job->has_ended) {
-		struct timespec until;
-
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += 100000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		pthread_cond_timedwait(&job->ended, &job->lock, &until);
-		if (job->has_ended || !job->request->progress || !atomic_load(&job->total))
-			continue;
+	for (unsigned int round = 1; !job->has_ended; round++) {
+		wait_a_little(job);
+		if (job->has_ended)
+			break;
 		pthread_mutex_unlock(&job->lock);
-		job->request->progress(job->request->progress_arg, atomic_load(&job->done),
-				       atomic_load(&job->total));
+		if (atomic_load(&job->freezing))
+			lc_threads_collect_dead(job->target);
+		if (round % 5 == 0 && job->request->progress && atomic_load(&job->total))
+			job->request->progress(job->request->progress_arg, atomic_load(&job->done),
+					       atomic_load(&job->total));
 		pthread_mutex_lock(&job->lock);
 	}
 	pthread_mutex_unlock(&job->lock);

@@ -150,6 +150,14 @@ void lc_target_close(struct lc_target *target)
 	errno = saved;
 }
 
+int lc_target_has_ended(const struct lc_target *target, struct lc_err *err)
+{
+	lc_err_set(err, ESRCH, LC_STAGE_FREEZE, "process %d (%s) ended during the dump",
+		   target->id.pid, target->id.comm);
+	lc_err_hint(err, "nothing was written");
+	return -ESRCH;
+}
+
 int lc_target_check_alive(const struct lc_target *target, struct lc_err *err)
 {
 	struct lc_status now;
@@ -157,10 +165,7 @@ int lc_target_check_alive(const struct lc_target *target, struct lc_err *err)
 
 	if (r == 0 && (now.n_threads > 1 || (now.state != 'Z' && now.state != 'X')))
 		return 0;
-	lc_err_set(err, ESRCH, LC_STAGE_FREEZE, "process %d (%s) ended during the dump",
-		   target->id.pid, target->id.comm);
-	lc_err_hint(err, "nothing was written");
-	return -ESRCH;
+	return lc_target_has_ended(target, err);
 }
 
 /* ---- one at a time ------------------------------------------------------------------------ */

@@ -17,6 +17,9 @@ struct lc_target {
 /* The same process is still there, and no zombie. Returns 0, or -ESRCH with the error set. */
 LC_MUST_CHECK int lc_target_check_alive(const struct lc_target *target, struct lc_err *err);
 
+/* The error of a process that has ended meanwhile. Returns -ESRCH. */
+int lc_target_has_ended(const struct lc_target *target, struct lc_err *err);
+
 /*
  * Makes this the only livecore that dumps the target, until lc_target_close(): a lock on /proc/PID,
  * which ends with its holder. Waits `wait_ns` for another one. Returns 0, -EBUSY with the holder in

@@ -392,6 +392,25 @@ void lc_threads_thaw(struct lc_threads *threads)
 	threads->n_stopped = 0;
 }
 
+/* WEXITED alone takes no stop away from the thread that waits for it. The leader may be our
+ * caller's own child, and no exec waits for it. */
+static int collect_dead(void *arg, pid_t tid)
+{
+	const struct lc_target *target = arg;
+	siginfo_t info;
+
+	if (tid != target->id.pid)
+		waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | __WALL);
+	return 0;
+}
+
+void lc_threads_collect_dead(const struct lc_target *target)
+{
+	/* a target that is gone has nothing to collect */
+	if (lc_procfs_each_pid(target->dirfd, "task", collect_dead, (void *)(uintptr_t)target) < 0)
+		return;
+}
+
 bool lc_threads_have_died(const struct lc_threads *threads)
 {
 	const struct lc_thread *first = lc_threads_first(threads);

@@ -64,6 +64,14 @@ LC_MUST_CHECK int lc_threads_freeze(const struct lc_target *target,
 /* Detaches from every stopped thread, with the signal that it was about to take. */
 void lc_threads_thaw(struct lc_threads *threads);
 
+/*
+ * For another thread of ours than the one that freezes, every now and then while it does: collects
+ * threads of the target that have died since they were seized. execve() of one of its threads waits
+ * until the others are collected (de_thread(), fs/exec.c) and holds what PTRACE_SEIZE of it waits
+ * for, without an end: only a second thread gets both out of it.
+ */
+void lc_threads_collect_dead(const struct lc_target *target);
+
 /* True if the stopped threads were killed. */
 bool lc_threads_have_died(const struct lc_threads *threads);
 

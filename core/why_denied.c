@@ -184,13 +184,20 @@ static int read_yama(int procfd)
 	return lc_procfs_hex(procfd, "sys/kernel/yama/ptrace_scope", &scope) < 0 ? -1 : (int)scope;
 }
 
+/* TracerPid is a thread; people know processes. */
 static void read_tracer(const struct lc_target *target, struct lc_denial_facts *facts)
 {
-	char path[32];
+	struct lc_status status;
 	struct lc_stat st;
+	char path[32];
 
+	if (!facts->target.tracer)
+		return;
+	snprintf(path, sizeof(path), "%d/status", facts->target.tracer);
+	if (lc_procfs_status(target->procfd, path, &status) == 0 && status.tgid)
+		facts->target.tracer = status.tgid;
 	snprintf(path, sizeof(path), "%d/stat", facts->target.tracer);
-	if (facts->target.tracer && lc_procfs_stat(target->procfd, path, &st) == 0)
+	if (lc_procfs_stat(target->procfd, path, &st) == 0)
 		memcpy(facts->tracer_comm, st.comm, sizeof(facts->tracer_comm));
 }
 
