@@ -314,34 +314,41 @@ static int plan_whole(struct planner *p)
 
 /* ---- headers and covers ------------------------------------------------------------------- */
 
-/* True if the mapping starts with the ELF magic; a page that does not exist is not made to. */
-static bool starts_with_elf(struct planner *p)
+/* 1: the mapping starts with the ELF magic, 0: it does not, -errno: the page does not exist, which
+ * it is not made to, and the file cannot be had. */
+static int starts_with_elf(struct planner *p)
 {
 	const struct lc_vma *vma = p->vma;
 	struct lc_page_run run;
 	char magic[SELFMAG] = "";
 	struct iovec range = {(void *)(uintptr_t)vma->start, SELFMAG};
+	int r = lc_pagemap_next(p->in->pagemap, vma->start, vma->start + p->in->page_size, &run);
 
-	if (lc_pagemap_next(p->in->pagemap, vma->start, vma->start + p->in->page_size, &run) > 0) {
+	if (r < 0)
+		return r;
+	if (r > 0) {
 		if (lc_memsrc_read(p->in->memsrc, &range, 1, magic) < SELFMAG)
-			return false;
-	} else if (lc_mapfile_get(p->in->file, vma) < 0 ||
-		   pread(p->in->file->fd, magic, SELFMAG, 0) < SELFMAG) {
-		return false;
+			return 0;
+	} else {
+		r = lc_mapfile_get(p->in->file, vma);
+		if (r < 0)
+			return r;
+		if (pread(p->in->file->fd, magic, SELFMAG, 0) < SELFMAG)
+			return 0;
 	}
 	return memcmp(magic, ELFMAG, SELFMAG) == 0;
 }
 
 /* The kernel takes the first page of every file with an execute bit, ELF or not. Where the file
  * cannot be asked, the page is taken if the process has it: better one too many. */
-static bool is_executable_file(struct planner *p)
+static int is_header(struct planner *p)
 {
-	struct lc_page_run run;
+	int r = starts_with_elf(p);
 
-	if (lc_mapfile_get(p->in->file, p->vma) == 0)
-		return p->in->file->st.st_mode & 0111;
-	return lc_pagemap_next(p->in->pagemap, p->vma->start, p->vma->start + p->in->page_size,
-			       &run) > 0;
+	if (r != 0)
+		return r;
+	r = lc_mapfile_get(p->in->file, p->vma);
+	return r < 0 ? 1 : !!(p->in->file->st.st_mode & 0111);
 }
 
 /* Mappings come in the same order each time: what was remembered next is nearly always the one. */
@@ -360,21 +367,31 @@ static const struct lc_known_header *recall(struct lc_header_memo *memo, const s
 	return NULL;
 }
 
-static bool has_header(struct planner *p)
+/* As is_header(), remembered. */
+static int has_header(struct planner *p)
 {
 	struct lc_header_memo *memo = p->in->headers;
 	const struct lc_known_header *known = recall(memo, p->vma);
-	bool is_header;
+	int r;
 
 	if (known)
 		return known->is_header;
-	is_header = starts_with_elf(p) || is_executable_file(p);
+	r = is_header(p);
+	if (r < 0)
+		return r;
 	if (lc_grow((void **)&memo->v, &memo->cap, memo->n, sizeof(*memo->v)) == 0)
 		memo->v[memo->n++] = (struct lc_known_header){.inode = p->vma->inode,
 							      .dev_major = p->vma->dev_major,
 							      .dev_minor = p->vma->dev_minor,
-							      .is_header = is_header};
-	return is_header;
+							      .is_header = r};
+	return r;
+}
+
+/* Without the privilege to open it, a file that was never read is nobody's header; but where
+ * something went wrong, it may have been one. */
+static bool is_mishap(int r)
+{
+	return r < 0 && r != -EPERM && r != -EACCES && r != -ENOENT && r != -ENODEV && r != -ENXIO;
 }
 
 void lc_header_memo_free(struct lc_header_memo *memo)
@@ -387,10 +404,15 @@ static int plan_header(struct planner *p, bool own_pages)
 {
 	uint64_t len = p->vma->end - p->vma->start;
 	bool only_here = own_pages || (p->vma->flags & LC_VMA_NAMELESS);
-	bool header = has_header(p);
-	uint64_t filesz = header ? p->in->page_size : 0;
+	int header = has_header(p);
+	uint64_t filesz = header > 0 ? p->in->page_size : 0;
 
-	if (!header)
+	if (header == -ETIME)
+		return header;
+	if (is_mishap(header))
+		lose(p, p->vma->start, p->vma->start + p->in->page_size,
+		     "perhaps the header of an ELF file, which cannot be opened");
+	if (header <= 0)
 		p->plan->verdicts[p->at].rule = "filter without file-private";
 	count_data(p, filesz);
 	/* the rest is in the file, if a reader can find it */
