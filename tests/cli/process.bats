@@ -205,7 +205,7 @@ PYTHON
     hold_dump "$VICTIM"
     livecore -p "$VICTIM" -o second
     expect_status 2
-    expect_stderr "traced.*$HOLDER"
+    expect_stderr "already, by process $HOLDER"
     finish_dump
     expect_status 0
     assert_untouched "$VICTIM"
