@@ -392,15 +392,23 @@ void lc_threads_thaw(struct lc_threads *threads)
 	threads->n_stopped = 0;
 }
 
-/* WEXITED alone takes no stop away from the thread that waits for it. The leader may be our
- * caller's own child, and no exec waits for it. */
+static bool is_exit(int code)
+{
+	return code == CLD_EXITED || code == CLD_KILLED || code == CLD_DUMPED;
+}
+
+/* WNOWAIT: the kernel tells a tracer of stops whatever it asks for, and the stops are the freezing
+ * thread's. The leader may be our caller's own child, and no exec waits for it. */
 static int collect_dead(void *arg, pid_t tid)
 {
 	const struct lc_target *target = arg;
-	siginfo_t info;
+	siginfo_t info = {0};
 
-	if (tid != target->id.pid)
-		waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | __WALL);
+	if (tid == target->id.pid)
+		return 0;
+	if (waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 &&
+	    info.si_pid == tid && is_exit(info.si_code))
+		waitpid(tid, NULL, __WALL | WNOHANG);
 	return 0;
 }
 

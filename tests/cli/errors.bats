@@ -52,11 +52,6 @@ is_traced() {
 # Not one of a user's home, which other users may not reach.
 PYTHON=/usr/bin/python3
 
-# With strace around it, or without ptrace, LeakSanitizer cannot work.
-without_leak_check() {
-    export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
-}
-
 # ---- what is not there, or is no process --------------------------------------------------------
 
 @test "no such process" {

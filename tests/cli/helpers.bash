@@ -329,3 +329,8 @@ end_dump() {
 json() {
     jq -r "$1" <<<"$output"
 }
+
+# With strace around it, or without ptrace, LeakSanitizer cannot work.
+without_leak_check() {
+    export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
+}

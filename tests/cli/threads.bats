@@ -228,3 +228,18 @@ prstatus() {
     dump "$VICTIM" --verify
     [ "$(check threads | sort -n)" = "$(tids_of "$VICTIM")" ]
 }
+
+@test "a freeze that takes long: no stop is lost between the threads of livecore" {
+    need_tool strace
+    without_leak_check
+    start_victim victim_many_threads 30
+    remember "$VICTIM"
+    # A tracer's waiting is one for all threads of its process: who looks for the dead in the
+    # meantime must leave the stops to the one that waits for them.
+    run --separate-stderr strace -q -f -o strace.log -e trace=ptrace --inject=ptrace:delay_exit=3000 \
+        "$LIVECORE" -p "$VICTIM" -o core --timeout=3
+    expect_status 0
+    rm strace.log
+    [ "$(check threads | wc -l)" -eq 30 ]
+    assert_untouched "$VICTIM"
+}
