@@ -55,6 +55,7 @@ end_process() {
 start_victim() {
     local name=$1 dir=$BATS_TEST_TMPDIR/victim.$((++N_VICTIMS)) fd
     shift
+    need_rights "$name"
     mkdir -p "$dir"
     chmod 0777 "$dir"
     mkfifo "$dir/in"
@@ -233,6 +234,14 @@ assert_files() {
 }
 
 # ---- what may be missing ----------------------------------------------------------------------
+
+# need_rights VICTIM: to dump it, completely.
+need_rights() {
+    [ "$(id -u)" -ne 0 ] || return 0
+    [ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo 0)" = 0 ] ||
+        skip "Yama's ptrace_scope leaves this to root"
+    [[ $1 != victim_mem* ]] || skip "needs root: shared memory that the victim never touched"
+}
 
 need_root() {
     [ "$(id -u)" -eq 0 ] || skip "needs root"
