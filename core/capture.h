@@ -39,9 +39,10 @@ struct lc_capture {
 	bool cut_short; /* by the deadline or by look() */
 };
 
-/* Starts the threads and touches their memory, before the freeze. `sink` decides how many there
- * are. Returns 0 or -ENOMEM. */
-LC_MUST_CHECK int lc_team_start(const struct elfw_sink *sink, struct lc_team **ret_team);
+/* Starts the threads and touches their memory, before the freeze. The sink and the bytes that are
+ * to be copied decide how many there are. Returns 0 or -ENOMEM. */
+LC_MUST_CHECK int lc_team_start(const struct elfw_sink *sink, uint64_t data_bytes,
+				struct lc_team **ret_team);
 
 /* Ends them; accepts NULL. A thread that is caught in a read that does not return stays behind,
  * with the memory it needs, until the program ends. */

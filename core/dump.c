@@ -50,7 +50,8 @@ static int estimate_and_reserve(struct job *job)
 	if (r == 0)
 		r = lc_frozen_check_space(&now, job->request, job->sink, job->err);
 	if (r == 0)
-		r = lc_prep_reserve(p, now.arch, now.layout.note_len, job->sink, job->err);
+		r = lc_prep_reserve(p, now.arch, now.layout.note_len, now.plan.data_bytes,
+				    job->sink, job->err);
 	lc_frozen_free(&now);
 	return r;
 }

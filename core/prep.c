@@ -127,7 +127,7 @@ int lc_prep_open(struct lc_prep *p, struct lc_err *err)
 }
 
 int lc_prep_reserve(struct lc_prep *p, const struct lc_arch *arch, size_t note_len,
-		    const struct elfw_sink *sink, struct lc_err *err)
+		    uint64_t data_bytes, const struct elfw_sink *sink, struct lc_err *err)
 {
 	int r;
 
@@ -142,7 +142,7 @@ int lc_prep_reserve(struct lc_prep *p, const struct lc_arch *arch, size_t note_l
 	if (r == 0)
 		r = lc_regbuf_reserve(&p->regbuf, 16384);
 	if (r == 0)
-		r = lc_team_start(sink, &p->team);
+		r = lc_team_start(sink, data_bytes, &p->team);
 	lc_pieces_find_own_vdso(&p->pieces);
 	return r < 0 ? lc_err_set(err, -r, LC_STAGE_OUTPUT, "out of memory") : 0;
 }

@@ -37,9 +37,11 @@ void lc_prep_init(struct lc_prep *p, const struct lc_target *target,
 LC_MUST_CHECK int lc_prep_open(struct lc_prep *p, struct lc_err *err);
 
 /* Reserves what the freeze will need, so that nothing is allocated while the target waits, and
- * starts the threads that will copy. `note_len` is an estimate. Returns 0 or -errno. */
+ * starts the threads that will copy. `note_len` and `data_bytes` are an estimate's. Returns 0 or
+ * -errno. */
 LC_MUST_CHECK int lc_prep_reserve(struct lc_prep *p, const struct lc_arch *arch, size_t note_len,
-				  const struct elfw_sink *sink, struct lc_err *err);
+				  uint64_t data_bytes, const struct elfw_sink *sink,
+				  struct lc_err *err);
 
 /* The directory of a thread in /proc. Returns a descriptor or -errno. */
 LC_MUST_CHECK int lc_prep_open_task(const struct lc_target *target, pid_t tid);
