@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Signals. The abort flag is the only state of livecore outside main(). */
+#include <errno.h>
 #include <stddef.h>
 #include <sys/time.h>
 
@@ -26,9 +27,13 @@ static void on_abort(int signo)
 		.it_value.tv_usec = KICK_US,
 	};
 
-	if (!abort_signal)
+	int saved = errno;
+
+	/* it may run in two threads at once */
+	if (!__atomic_load_n(&abort_signal, __ATOMIC_RELAXED))
 		__atomic_store_n(&abort_signal, signo, __ATOMIC_RELAXED);
 	setitimer(ITIMER_REAL, &kick, NULL);
+	errno = saved;
 }
 
 /* Being called is all it is for: without SA_RESTART, the system call returns EINTR. */
