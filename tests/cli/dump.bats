@@ -25,14 +25,14 @@ expect_whole_core() {
 
 @test "the mode is 0600 whatever the umask" {
     start_victim victim_busy 1
-    umask 0
-    livecore -p "$VICTIM"
-    expect_status 0
-    [ "$(stat -c %a "core.$VICTIM")" = 600 ]
-    umask 0777
-    livecore -p "$VICTIM" -o second
-    expect_status 0
-    [ "$(stat -c %a second)" = 600 ]
+    local mask
+    for mask in 0 0777; do
+        # shellcheck disable=SC2016
+        RUN_PREFIX=(bash -c 'umask "$0" && exec "$@"' "$mask")
+        livecore -p "$VICTIM" -o "with-$mask"
+        expect_status 0
+        [ "$(stat -c %a "with-$mask")" = 600 ]
+    done
 }
 
 @test "a plain argument, and core.PID by default" {
