@@ -49,6 +49,8 @@ int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *los
 	p->pagemap.deadline_ns = f->deadline_ns;
 	lc_pagemap_restart(&p->pagemap, user_limit(&f->vmas));
 	r = lc_plan_make(&in, losses, &f->plan);
+	if (r == -ESRCH)
+		return lc_target_has_ended(p->target, err);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS,
 				  "cannot tell which pages of process %d exist: %s",

@@ -127,6 +127,9 @@ static void settle_deleted(const struct lc_mapfile *file, struct lc_vma *vma)
 {
 	int fd = find_by_name(file, vma);
 
+	/* without the privilege to ask for it */
+	if (strcmp(vma->name, "/[aio] (deleted)") == 0)
+		vma->flags &= ~(uint32_t)LC_VMA_DELETED;
 	if (fd >= 0)
 		vma->flags &= ~(uint32_t)(LC_VMA_DELETED | LC_VMA_NAMELESS);
 	else
