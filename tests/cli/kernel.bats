@@ -88,6 +88,22 @@ same_as_kernel() {
     "$KERNELDIFF" compare core kernel snapshot "$2" || fail "filter $2"
 }
 
+# same_as_kernel_unless_away NAME [ARG...]: the same for a victim with threads in calls that the SIGSTOP
+# itself ends with EINTR (epoll_wait, semop): continued, such a thread may run before it is killed, and
+# then the kernel's core is of a later instant. That is tried again; any other difference is one.
+same_as_kernel_unless_away() {
+    local attempt
+    for attempt in 1 2 3 4 5; do
+        start_victim "$@"
+        if same_as_kernel "$VICTIM" 0x33 >differences 2>&1; then
+            return
+        fi
+        grep -q 'ran away' differences || break
+        rm -f core kernel snapshot
+    done
+    fail "attempt $attempt" "$(cat differences)"
+}
+
 @test "a mapping of each kind, the kernel's default filter" {
     start_victim victim_mem
     same_as_kernel "$VICTIM" 0x33
@@ -127,8 +143,7 @@ same_as_kernel() {
 }
 
 @test "registers of threads that work and of threads that sleep" {
-    start_victim victim_regs
-    same_as_kernel "$VICTIM" 0x33
+    same_as_kernel_unless_away victim_regs
     check registers "$(victim_out)"
 }
 
@@ -193,8 +208,7 @@ same_as_kernel() {
 
 @test "32 bits: registers" {
     need_victim32
-    start_victim victim_regs32
-    same_as_kernel "$VICTIM" 0x33
+    same_as_kernel_unless_away victim_regs32
 }
 
 @test "32 bits: 50 threads, and without the first" {
