@@ -21,8 +21,11 @@ static __attribute__((noinline)) void vfork_and_wait(void)
 
 	if (pid == 0) {
 		static char byte;
-		ssize_t n = syscall(SYS_read, release_pipe[0], &byte, 1);
+		ssize_t n;
 
+		/* Not inherited: it must not outlive its parent. */
+		syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		n = syscall(SYS_read, release_pipe[0], &byte, 1);
 		syscall(SYS_exit, n == 1 ? 0 : 1);
 	}
 }
