@@ -20,6 +20,18 @@ static uint64_t user_limit(const struct lc_vmas *vmas)
 	return 0;
 }
 
+/* The memory that was opened is not the process's any more. */
+static int refuse_stale(const struct lc_prep *p, struct lc_err *err)
+{
+	if (lc_target_check_alive(p->target, err) < 0)
+		return -ESRCH;
+	lc_err_set(err, ESTALE, LC_STAGE_FREEZE,
+		   "process %d (%s) executed another program during the dump", p->target->id.pid,
+		   p->target->id.comm);
+	lc_err_hint(err, "nothing was written; run livecore again for the new program");
+	return -ESTALE;
+}
+
 int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *losses,
 		   struct lc_err *err)
 {
@@ -50,7 +62,7 @@ int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *los
 	lc_pagemap_restart(&p->pagemap, user_limit(&f->vmas));
 	r = lc_plan_make(&in, losses, &f->plan);
 	if (r == -ESRCH)
-		return lc_target_has_ended(p->target, err);
+		return refuse_stale(p, err);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS,
 				  "cannot tell which pages of process %d exist: %s",
@@ -159,13 +171,7 @@ int lc_frozen_check_program(struct lc_prep *p, struct lc_err *err)
 	lc_text_free(&now);
 	if (same)
 		return 0;
-	if (lc_target_check_alive(p->target, err) < 0)
-		return -ESRCH;
-	lc_err_set(err, ESTALE, LC_STAGE_FREEZE,
-		   "process %d (%s) executed another program during the dump", p->target->id.pid,
-		   p->target->id.comm);
-	lc_err_hint(err, "nothing was written; run livecore again for the new program");
-	return -ESTALE;
+	return refuse_stale(p, err);
 }
 
 static struct lc_note_inputs note_inputs(const struct lc_prep *p, const struct lc_frozen *f)
