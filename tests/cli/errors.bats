@@ -87,8 +87,8 @@ PYTHON=/usr/bin/python3
 @test "a thread that is not the leader: the message has the PID to use" {
     local tid
     start_victim victim_busy 2
-    remember "$VICTIM"
     tid=$(ask counts | awk '$2 == 1 { print $3 }')
+    remember "$VICTIM"
     refused 2 "$tid" "$tid is a thread of process $VICTIM" "hint: .*-p $VICTIM"
     assert_untouched "$VICTIM"
     assert_progress
