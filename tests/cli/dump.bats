@@ -336,7 +336,9 @@ expect_whole_core() {
     remember "$VICTIM"
     run --separate-stderr env ASAN_OPTIONS=detect_leaks=0 strace -f -o trace -e trace=ptrace,process_vm_readv "$LIVECORE" -n -p "$VICTIM" --json
     expect_status 0
-    ! grep -qE 'ptrace|process_vm_readv' trace
+    if grep -qE 'ptrace|process_vm_readv' trace; then
+        fail "$(cat trace)"
+    fi
     rm trace
     assert_files
     local expected
