@@ -336,7 +336,8 @@ expect_whole_core() {
     remember "$VICTIM"
     run --separate-stderr env ASAN_OPTIONS=detect_leaks=0 strace -f -o trace -e trace=ptrace,process_vm_readv "$LIVECORE" -n -p "$VICTIM" --json
     expect_status 0
-    if grep -qE 'ptrace|process_vm_readv' trace; then
+    # It looks at headers, without stopping anybody.
+    if grep -q 'ptrace(' trace; then
         fail "$(cat trace)"
     fi
     rm trace
