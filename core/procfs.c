@@ -257,9 +257,8 @@ void lc_procfs_parse_status(const char *text, struct lc_status *ret_status)
 
 int lc_procfs_status(int dirfd, const char *path, struct lc_status *ret_status)
 {
-	/* Groups is the only line without a bound, and late enough to be lost harmlessly?  It is
-	 * not: the signal masks come after it, so the buffer holds the 65,536 groups there can be.
-	 */
+	/* Not read_small(): the line Groups can hold 65,536 of them, and the signal masks are
+	 * behind it. */
 	struct lc_text text = {0};
 	int r = lc_procfs_read(dirfd, path, &text);
 
