@@ -20,11 +20,22 @@ static uint64_t user_limit(const struct lc_vmas *vmas)
 	return 0;
 }
 
+/* exec() gives a process other memory; one that is ending has given up its memory some time before
+ * /proc calls it dead. After exec() the thread that called it is the leader. */
+static bool has_memory(const struct lc_target *target)
+{
+	struct lc_text auxv = {0};
+	bool has = lc_procfs_read(target->dirfd, "auxv", &auxv) == 0 && auxv.len > 0;
+
+	lc_text_free(&auxv);
+	return has;
+}
+
 /* The memory that was opened is not the process's any more. */
 static int refuse_stale(const struct lc_prep *p, struct lc_err *err)
 {
-	if (lc_target_check_alive(p->target, err) < 0)
-		return -ESRCH;
+	if (!has_memory(p->target))
+		return lc_target_has_ended(p->target, err);
 	lc_err_set(err, ESTALE, LC_STAGE_FREEZE,
 		   "process %d (%s) executed another program during the dump", p->target->id.pid,
 		   p->target->id.comm);

@@ -380,7 +380,7 @@ dump_fails() {
 }
 
 @test "the process is killed while its memory is copied to a file" {
-    start_victim victim_clock -m 64
+    start_victim victim_clock -m 1024 # whose end takes a while
     delayed process_vm_readv 1 "$VICTIM"
     wait_for 20 has_state "$VICTIM" t || true
     end_process "$VICTIM"
