@@ -225,8 +225,7 @@ static size_t count_threads(const struct lc_threads *threads)
 	size_t n = 0;
 
 	for (size_t i = 0; i < threads->n; i++)
-		n += threads->v[i].state == LC_THREAD_STOPPED ||
-		     threads->v[i].state == LC_THREAD_STUCK;
+		n += lc_thread_is_dumped(&threads->v[i]);
 	return n;
 }
 

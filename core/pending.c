@@ -10,8 +10,7 @@
 /* signal(7): what the default action ignores */
 #define IGNORED_BY_DEFAULT (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH))
 
-/* The queue of one thread as a mask: asking costs a tenth of what reading its status does. */
-static uint64_t queued(pid_t tid)
+uint64_t lc_pending_queued(pid_t tid)
 {
 	struct __ptrace_peeksiginfo_args args = {.nr = 8};
 	siginfo_t infos[8];
@@ -33,7 +32,7 @@ static uint64_t queued_by_any(const struct lc_threads *threads)
 
 	for (size_t i = 0; i < threads->n; i++)
 		if (threads->v[i].state == LC_THREAD_STOPPED)
-			mask |= queued(threads->v[i].tid);
+			mask |= lc_pending_queued(threads->v[i].tid);
 	return mask;
 }
 

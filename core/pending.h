@@ -5,6 +5,10 @@
 
 #include "threads.h"
 
+/* The queue of one stopped thread as a mask: asking costs a tenth of what reading its status does.
+ * Its own signals, not those of the process. */
+uint64_t lc_pending_queued(pid_t tid);
+
 /* What pended when the target was frozen. Starts zeroed. */
 struct lc_pending {
 	uint64_t heeded; /* signals that are not ignored */

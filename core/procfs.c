@@ -268,6 +268,35 @@ int lc_procfs_status(int dirfd, const char *path, struct lc_status *ret_status)
 	return r;
 }
 
+/* proc_pid_syscall(), fs/proc/base.c: "running", "-1 SP PC" or "NUMBER ARG... SP PC". */
+int lc_procfs_parse_syscall(const char *text, struct lc_syscall *ret_syscall)
+{
+	struct lc_syscall sc = {0};
+	uint64_t words[8];
+	int n = sscanf(text,
+		       "%" SCNd64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64
+		       " %" SCNx64 " %" SCNx64 " %" SCNx64,
+		       &sc.number, &words[0], &words[1], &words[2], &words[3], &words[4], &words[5],
+		       &words[6], &words[7]);
+
+	if (n != 9 && !(n == 3 && sc.number == -1))
+		return -EINVAL;
+	if (n == 9)
+		memcpy(sc.args, words, sizeof(sc.args));
+	sc.sp = words[n - 3];
+	sc.pc = words[n - 2];
+	*ret_syscall = sc;
+	return 0;
+}
+
+int lc_procfs_syscall(int dirfd, const char *path, struct lc_syscall *ret_syscall)
+{
+	char buf[512];
+	int r = read_small(dirfd, path, buf, sizeof(buf));
+
+	return r < 0 ? r : lc_procfs_parse_syscall(buf, ret_syscall);
+}
+
 static bool parse_hex(char **cursor, char stop, uint64_t *ret)
 {
 	char *end;

@@ -54,6 +54,17 @@ struct lc_status {
 void lc_procfs_parse_status(const char *text, struct lc_status *ret_status);
 LC_MUST_CHECK int lc_procfs_status(int dirfd, const char *path, struct lc_status *ret_status);
 
+/* /proc/PID/task/TID/syscall of a thread that sleeps. */
+struct lc_syscall {
+	int64_t number; /* -1: it sleeps outside of system calls; then there are no arguments */
+	uint64_t args[6];
+	uint64_t sp, pc;
+};
+
+/* Returns 0, or -EINVAL for a thread that runs, and for other texts. */
+LC_MUST_CHECK int lc_procfs_parse_syscall(const char *text, struct lc_syscall *ret_syscall);
+LC_MUST_CHECK int lc_procfs_syscall(int dirfd, const char *path, struct lc_syscall *ret_syscall);
+
 /* One line of maps, or the first line of an entry of smaps. */
 struct lc_map_line {
 	uint64_t start, end, offset, inode;

@@ -15,6 +15,8 @@
 #include <sys/ptrace.h>
 
 #include "err.h"
+#include "pending.h"
+#include "stuck.h"
 
 #ifndef PTRACE_GETSIGMASK
 #define PTRACE_GETSIGMASK 0x420a
@@ -232,15 +234,13 @@ static int add_process_notes(const struct lc_note_inputs *in, const struct lc_th
 static void read_pending(const struct lc_note_inputs *in, const struct lc_thread *t,
 			 struct elfw_prstatus *p)
 {
-	struct __ptrace_peeksiginfo_args args = {.nr = 1};
-	siginfo_t info;
 	struct lc_status status;
 	char path[40];
 
 	if (t->signal > 0 && t->signal <= 64)
 		p->sigpend |= UINT64_C(1) << (t->signal - 1);
 	if (in->info->status.sig_queued < in->info->status.sig_limit &&
-	    ptrace(PTRACE_PEEKSIGINFO, t->tid, &args, &info) == 0)
+	    lc_pending_queued(t->tid) == 0)
 		return;
 	snprintf(path, sizeof(path), "task/%d/status", t->tid);
 	if (lc_procfs_status(in->target->dirfd, path, &status) == 0)
@@ -265,13 +265,31 @@ static void read_masks(const struct lc_note_inputs *in, const struct lc_thread *
 	}
 }
 
+/* Into `regs`, which has the size of row 0: as the kernel had them when the thread stopped, or what
+ * is known. */
+static void take_general_registers(const struct lc_note_inputs *in, const struct lc_thread *t,
+				   uint8_t *regs, struct lc_losses *losses)
+{
+	size_t size = in->arch->rows[0].size;
+
+	if (t->state == LC_THREAD_STUCK) {
+		lc_stuck_read(in->target, in->arch, t, regs, losses);
+	} else if (t->regs_len == size) {
+		memcpy(regs, t->regs, size);
+	} else {
+		memset(regs, 0, size);
+		lc_losses_add(losses, LC_LOSS_REGISTERS, t->tid, 0, 0, 0,
+			      "general registers: %zu bytes where %s has %zu", t->regs_len,
+			      in->arch->name, size);
+	}
+}
+
 static int add_prstatus(const struct lc_note_inputs *in, const struct lc_thread *t,
 			struct elfw_notes *notes, struct lc_losses *losses)
 {
-	static const uint8_t none[LC_GENERAL_REGS_MAX];
 	const struct lc_stat *process = &in->info->stat;
 	bool leader = t->tid == in->target->id.pid;
-	bool whole = t->regs_len == in->arch->rows[0].size;
+	uint8_t regs[LC_GENERAL_REGS_MAX];
 	struct elfw_prstatus p = {
 		.pid = t->tid,
 		.ppid = process->ppid,
@@ -286,48 +304,20 @@ static int add_prstatus(const struct lc_note_inputs *in, const struct lc_thread 
 	};
 
 	read_masks(in, t, &p);
-	if (t->state == LC_THREAD_STOPPED && !whole)
-		lc_losses_add(losses, LC_LOSS_REGISTERS, t->tid, 0, 0, 0,
-			      "general registers: %zu bytes where %s has %u", t->regs_len,
-			      in->arch->name, in->arch->rows[0].size);
-	return elfw_notes_add_prstatus(notes, &p, whole ? t->regs : none, in->arch->rows[0].size);
-}
-
-static void lose_stuck(const struct lc_note_inputs *in, const struct lc_thread *t,
-		       struct lc_losses *losses)
-{
-	struct lc_text wchan = {0};
-	struct lc_stat now = t->stat;
-	char path[40];
-	bool known;
-
-	snprintf(path, sizeof(path), "task/%d/stat", t->tid);
-	if (lc_procfs_stat(in->target->dirfd, path, &now) < 0)
-		now = t->stat;
-	snprintf(path, sizeof(path), "task/%d/wchan", t->tid);
-	known = lc_procfs_read(in->target->dirfd, path, &wchan) == 0 && wchan.len > 1;
-	lc_losses_add(losses, LC_LOSS_THREAD, t->tid, 0, 0, ETIMEDOUT,
-		      "%s did not stop in time (state %c%s%.40s): its registers are not known",
-		      now.comm, now.state, known ? ", in " : "", known ? wchan.data : "");
-	lc_text_free(&wchan);
+	take_general_registers(in, t, regs, losses);
+	return elfw_notes_add_prstatus(notes, &p, regs, in->arch->rows[0].size);
 }
 
 static int add_registers(const struct lc_note_inputs *in, const struct lc_thread *t,
 			 struct lc_regbuf *buf, struct elfw_notes *notes, struct lc_losses *losses)
 {
 	if (t->state == LC_THREAD_STUCK)
-		lose_stuck(in, t, losses);
-	else if (in->deadline_ns && lc_now_ns() >= in->deadline_ns)
-		lc_losses_add(losses, LC_LOSS_REGISTERS, t->tid, 0, 0, ETIMEDOUT,
-			      "all but the general registers: not read in time");
-	else
+		return 0;
+	if (!in->deadline_ns || lc_now_ns() < in->deadline_ns)
 		return lc_regset_add_notes(t->tid, in->arch, buf, notes, losses);
+	lc_losses_add(losses, LC_LOSS_REGISTERS, t->tid, 0, 0, ETIMEDOUT,
+		      "all but the general registers: not read in time");
 	return 0;
-}
-
-static bool is_dumped(const struct lc_thread *t)
-{
-	return t->state == LC_THREAD_STOPPED || t->state == LC_THREAD_STUCK;
 }
 
 int lc_notes_add_threads(const struct lc_note_inputs *in, struct lc_regbuf *buf,
@@ -341,7 +331,7 @@ int lc_notes_add_threads(const struct lc_note_inputs *in, struct lc_regbuf *buf,
 		struct elfw_notes *notes = first ? &parts[LC_NOTES_HEAD] : tail;
 		int r;
 
-		if (!is_dumped(t))
+		if (!lc_thread_is_dumped(t))
 			continue;
 		r = add_prstatus(in, t, notes, losses);
 		if (r == 0 && first)

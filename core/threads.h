@@ -27,6 +27,12 @@ struct lc_thread {
 	uint8_t regs[LC_GENERAL_REGS_MAX];
 };
 
+/* Whether a core has notes of it. */
+static inline bool lc_thread_is_dumped(const struct lc_thread *thread)
+{
+	return thread->state == LC_THREAD_STOPPED || thread->state == LC_THREAD_STUCK;
+}
+
 /* Starts zeroed. */
 struct lc_threads {
 	struct lc_thread *v; /* in the kernel's order, the leader first */

@@ -36,7 +36,18 @@ static const struct lc_regset_row rows[] = {
 };
 
 /* struct user_regs_struct, arch/x86/include/asm/user_32.h */
-enum { EAX = 24, ORIG_EAX = 44, EIP = 48, ESP = 60 };
+enum {
+	EBX = 0,
+	ECX = 4,
+	EDX = 8,
+	ESI = 12,
+	EDI = 16,
+	EBP = 20,
+	EAX = 24,
+	ORIG_EAX = 44,
+	EIP = 48,
+	ESP = 60,
+};
 
 /* arch/x86/entry/syscalls/syscall_32.tbl; see x86_64.c. socketcall() is left out because connect()
  * is one of its many. */
@@ -82,6 +93,8 @@ const struct lc_arch lc_arch_i386 = {
 	.n_rows = sizeof(rows) / sizeof(*rows),
 	.pc_off = EIP,
 	.sp_off = ESP,
+	.number_off = ORIG_EAX,
+	.arg_off = {EBX, ECX, EDX, ESI, EDI, EBP},
 	.fix_eintr = fix_eintr,
 	.add_extra_notes = lc_x86_add_xsave_layout,
 };

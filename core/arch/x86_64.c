@@ -14,7 +14,18 @@ static const struct lc_regset_row rows[] = {
 };
 
 /* struct user_regs_struct, arch/x86/include/asm/user_64.h */
-enum { RAX = 80, ORIG_RAX = 120, RIP = 128, RSP = 152 };
+enum {
+	R10 = 56,
+	R9 = 64,
+	R8 = 72,
+	RAX = 80,
+	RDX = 96,
+	RSI = 104,
+	RDI = 112,
+	ORIG_RAX = 120,
+	RIP = 128,
+	RSP = 152,
+};
 
 /* arch/x86/entry/syscalls/syscall_64.tbl. A socket call returns EINTR where SO_RCVTIMEO or
  * SO_SNDTIMEO is set, before a byte was moved: doing it again is what the caller wanted. Not
@@ -56,6 +67,8 @@ const struct lc_arch lc_arch_x86_64 = {
 	.n_rows = sizeof(rows) / sizeof(*rows),
 	.pc_off = RIP,
 	.sp_off = RSP,
+	.number_off = ORIG_RAX,
+	.arg_off = {RDI, RSI, RDX, R10, R8, R9},
 	.fix_eintr = fix_eintr,
 	.add_extra_notes = lc_x86_add_xsave_layout,
 };

@@ -194,12 +194,17 @@ prstatus() {
     livecore -p "$VICTIM" -o core --timeout=1
     expect_status 1
     [ $((SECONDS - began)) -lt 30 ]
-    expect_stderr "loss.*$tid"
+    expect_stderr "loss: thread $tid: vforker did not stop in time \(state D.*\): its registers are zero but for PC, SP and"
     assert_untouched "$VICTIM"
     check sane
     # All threads, all registers but its own, all memory.
     [ "$(check threads | sort -n)" = "$(tids_of "$VICTIM")" ]
-    [ "$(($(prstatus "$tid" rsp) + $(prstatus "$tid" rip)))" -eq 0 ]
+    local words word
+    read -ra words <<<"$(sed -n 's/^syscall //p' "$(victim_out)")"
+    for word in orig_rax:0 rdi:1 rsi:2 rdx:3 r10:4 r8:5 r9:6 rsp:7 rip:8; do
+        [ "$(($(prstatus "$tid" "${word%:*}")))" -eq "$((${words[${word#*:}]}))" ] || fail "${word%:*}"
+    done
+    [ "$(($(prstatus "$tid" rbx) + $(prstatus "$tid" r15)))" -eq 0 ]
     [ "$(prstatus "$tid" ppid)" = "$(stat_of "$VICTIM" 4)" ]
     local other
     for other in $(tids_of "$VICTIM"); do

@@ -20,6 +20,12 @@ static void test_every_table(void)
 		ok(a->pc_off < a->rows[0].size && a->sp_off < a->rows[0].size &&
 			   a->pc_off != a->sp_off,
 		   "%s: PC and SP are in it", a->name);
+		for (size_t arg = 0; arg < 6; arg++)
+			ok(a->arg_off[arg] < a->rows[0].size && a->arg_off[arg] != a->pc_off &&
+				   a->arg_off[arg] != a->sp_off && a->arg_off[arg] != a->number_off,
+			   "%s: argument %zu has a place of its own", a->name, arg);
+		ok(a->number_off < a->rows[0].size && a->number_off != a->pc_off,
+		   "%s: so has the system call's number", a->name);
 		ok(lc_arch_find(a->abi.e_machine, a->abi.elf_class) == a, "%s: is found", a->name);
 		for (size_t r = 0; r < a->n_rows; r++)
 			ok(a->rows[r].what && a->rows[r].size &&

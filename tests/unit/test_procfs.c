@@ -36,6 +36,25 @@ static void test_stat(void)
 	is(lc_procfs_parse_stat(")(", &st), -EINVAL, "parentheses the wrong way round");
 }
 
+static void test_syscall(void)
+{
+	struct lc_syscall sc;
+
+	is(lc_procfs_parse_syscall("58 0x1 0x2 0x3 0x4 0x5 0xffffffffffffffff 0x7ffd00 0x55aa\n",
+				   &sc),
+	   0, "a thread in a system call");
+	is(sc.number, 58, "its number");
+	ok(sc.args[0] == 1 && sc.args[4] == 5 && sc.args[5] == UINT64_MAX, "its arguments");
+	is(sc.sp, 0x7ffd00, "its stack pointer");
+	is(sc.pc, 0x55aa, "its program counter");
+	is(lc_procfs_parse_syscall("-1 0x7ffd08 0x55ab\n", &sc), 0, "one that sleeps elsewhere");
+	ok(sc.number == -1 && sc.args[0] == 0, "without arguments");
+	ok(sc.sp == 0x7ffd08 && sc.pc == 0x55ab, "with its stack pointer and program counter");
+	is(lc_procfs_parse_syscall("running\n", &sc), -EINVAL, "one that runs");
+	is(lc_procfs_parse_syscall("58 0x1 0x2\n", &sc), -EINVAL, "a text that is cut");
+	is(lc_procfs_parse_syscall("", &sc), -EINVAL, "no text");
+}
+
 static void test_status(void)
 {
 	static const char text[] =
@@ -249,6 +268,7 @@ static void test_tree(void)
 int main(void)
 {
 	test_stat();
+	test_syscall();
 	test_status();
 	test_map_line();
 	test_vm_flags();

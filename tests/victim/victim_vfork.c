@@ -6,6 +6,7 @@
  *
  *   vfork TID
  *   child PID
+ *   syscall NUMBER ARG0 ... ARG5 SP PC, of the thread in vfork()
  *   answer: vforked N, how many calls of vfork() came back
  */
 #include "victim.h"
@@ -67,6 +68,20 @@ static pid_t child_of(pid_t tid)
 	return pid;
 }
 
+static void emit_syscall(pid_t tid)
+{
+	char path[64], text[256] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+	f = fopen(path, "r");
+	if (!f || !fgets(text, sizeof(text), f))
+		die(path);
+	fclose(f);
+	text[strcspn(text, "\n")] = 0;
+	emit("syscall %s", text);
+}
+
 static void answer(const char *question)
 {
 	if (strcmp(question, "release") == 0) {
@@ -94,6 +109,8 @@ int main(void)
 	}
 	emit("vfork %d", vfork_tid);
 	emit("child %d", child);
+	wait_blocked(vfork_tid, SYS_vfork);
+	emit_syscall(vfork_tid);
 	victim_thread(sleeper, NULL);
 	victim_serve(answer);
 }
