@@ -168,6 +168,20 @@ static struct json_object *make_losses(const struct lc_losses *losses)
 	return array;
 }
 
+static struct json_object *make_sharers(const struct lc_sharers *sharers)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < sharers->n; i++) {
+		struct json_object *sharer = json_object_new_object();
+
+		add_number(sharer, "pid", (uint64_t)sharers->v[i].pid);
+		add_string(sharer, "comm", sharers->v[i].comm);
+		json_object_array_add(array, sharer);
+	}
+	return array;
+}
+
 static void add_figures(struct json_object *object, const struct outcome *outcome)
 {
 	const struct lc_result *result = outcome->result;
@@ -183,6 +197,7 @@ static void add_figures(struct json_object *object, const struct outcome *outcom
 	add_number(object, "total_ns", result->total_ns);
 	json_object_object_add(object, "stages", make_stages(result));
 	add_string(object, "strategy", result->strategy);
+	json_object_object_add(object, "sharers", make_sharers(&result->sharers));
 }
 
 static struct json_object *make_error(const struct lc_err *err)

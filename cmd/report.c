@@ -133,6 +133,17 @@ static void put_details(FILE *out, const struct outcome *outcome)
 	put_stages(out, result);
 }
 
+/* livecore: note: process 4712 (worker) has the same memory; it was not stopped and is not in the
+ * core */
+static void put_sharers(FILE *out, const struct options *options, const struct lc_sharers *sharers)
+{
+	for (size_t i = 0; i < sharers->n; i++) {
+		fprintf(out, "%s: note: process %d (", program(options), sharers->v[i].pid);
+		text_put(out, sharers->v[i].comm);
+		fputs(") has the same memory; it was not stopped and is not in the core\n", out);
+	}
+}
+
 /* ---- the manner of gdb's script ---------------------------------------------------------- */
 
 /* For a program that reads it the name is as it was given. */
@@ -197,6 +208,7 @@ static void report_to_people(const struct options *options, const struct outcome
 	report_put_losses(stderr, options, &outcome->result->losses);
 	if (options->quiet)
 		return;
+	put_sharers(stderr, options, &outcome->result->sharers);
 	report_put_wrote(out, outcome);
 	if (options->verbose)
 		put_details(out, outcome);

@@ -18,6 +18,7 @@
 
 #include "err.h"
 #include "frozen.h"
+#include "sharers.h"
 
 struct job {
 	struct lc_target *target;
@@ -74,6 +75,8 @@ static int prepare(struct job *job)
 		r = lc_prep_open(&job->prep, job->err);
 	if (r == 0)
 		r = estimate_and_reserve(job);
+	if (r == 0 && lc_sharers_find(job->target, job->prep.info.tid, &job->result->sharers) < 0)
+		r = lc_err_set(job->err, ENOMEM, LC_STAGE_TARGET, "out of memory");
 	leave_signals_to_team();
 	return r;
 }
@@ -426,4 +429,5 @@ int lc_dump(struct lc_target *target, const struct lc_request *request, struct e
 void lc_result_free(struct lc_result *result)
 {
 	lc_losses_free(&result->losses);
+	lc_sharers_free(&result->sharers);
 }

@@ -151,6 +151,18 @@ struct lc_request {
 
 /* ---- dumping ----------------------------------------------------------------------------- */
 
+/* A process that has the same memory and is not of the same thread group: it was not stopped, its
+ * registers are not in the core, and it may have written to the memory meanwhile. */
+struct lc_sharer {
+	pid_t pid;
+	char comm[64];
+};
+
+struct lc_sharers {
+	struct lc_sharer *v;
+	size_t n, cap;
+};
+
 struct lc_result {
 	uint64_t bytes; /* length of the core */
 	size_t n_threads;
@@ -163,6 +175,7 @@ struct lc_result {
 	uint64_t total_ns;
 	/* Parts of frozen_ns, in order. */
 	uint64_t stop_ns, registers_ns, mappings_ns, copy_ns, thaw_ns;
+	struct lc_sharers sharers;
 	struct lc_losses losses;
 };
 

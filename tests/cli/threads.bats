@@ -228,6 +228,40 @@ prstatus() {
     [ "$(ask release)" = "vforked 1" ]
 }
 
+# named PID: whether the report names it as one that shares the memory.
+named() {
+    grep -qE "^livecore: note: process $1 \(.*\) has the same memory; it was not stopped" <<<"$stderr"
+}
+
+@test "processes that share the memory and are no threads are named" {
+    need_tool jq
+    start_victim victim_clonevm vfork
+    local name pid
+    remember "$VICTIM"
+    livecore -p "$VICTIM" -o core --timeout=1
+    expect_status 1
+    assert_untouched "$VICTIM"
+    for name in plain files grandchild vfork; do
+        pid=$(truth_of sharer $name 3)
+        named "$pid" || fail "$name, process $pid, is not named" "$stderr"
+        [ "$(awk '/^TracerPid:/ { print $2 }' "/proc/$pid/status")" = 0 ]
+    done
+    [ "$(grep -c 'note: process' <<<"$stderr")" -eq 4 ]
+    # No thread of the process, none in the core.
+    [ "$(check threads | sort -n)" = "$(tids_of "$VICTIM")" ]
+    livecore -p "$VICTIM" -o core --force --timeout=1 --json
+    [ "$(json '.sharers | map(.pid) | sort | @text')" = "$(awk '$1 == "sharer" { print $3 }' "$(victim_out)" | jq -sc sort)" ]
+    [ "$(json '.sharers[0].comm')" = "$(json .comm)" ]
+    # From their side it is the same.
+    livecore -p "$(truth_of sharer plain 3)" -o other
+    expect_status 0
+    named "$VICTIM"
+    livecore -q -p "$(truth_of sharer plain 3)" -o other --force
+    expect_status 0
+    [ -z "$stderr" ]
+    [ "$(ask release)" = "released 1" ]
+}
+
 @test "1000 threads" {
     start_victim victim_many_threads 1000
     dump "$VICTIM" --verify

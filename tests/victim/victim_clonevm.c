@@ -3,12 +3,13 @@
  * Processes that share the memory and are no threads of it: clone() with CLONE_VM and without
  * CLONE_THREAD. Each counts in the memory that they share.
  *
- *   victim_clonevm [vfork]            with a thread that waits for such a child (CLONE_VFORK), too
- *   sharer NAME PID                   plain; files (it shares descriptors and handlers, too);
- * grandchild (the child of "plain"); vfork words ADDRESS                     uint64_t in the order
- * of the names: the counters vforker TID                       the thread that waits answer to
- * "release": released N   the child of vfork() has left, N is 1 if its parent goes on answer to
- * anything else: count NAME PID VALUE
+ *   sharer NAME PID         plain; files (it shares descriptors and handlers, too); grandchild
+ *                           (the child of "plain"); with "vfork" as argument, vfork
+ *   words ADDRESS           uint64_t in the order of the names: the counters
+ *   vforker TID             the thread that waits for "vfork", by CLONE_VFORK
+ *
+ * On "release" the child of vfork() leaves: "released N", N is 1 if its parent goes on. On anything
+ * else: "count NAME PID VALUE" of each.
  */
 #include <sched.h>
 
