@@ -95,8 +95,11 @@ static enum exit_status run(const struct options *options, pid_t pid, struct out
 		output_explain(output, err);
 	if (was_interrupted(err) || r < 0)
 		return STATUS_NOTHING;
-	if (output_commit(output, names, err) < 0)
+	r = output_commit(output, names, err);
+	if (r < 0)
 		return STATUS_NOTHING;
+	if (r > 0)
+		output_lose_name(&result->losses);
 	if (options->verify)
 		output_verify(output, result);
 	return result->losses.n || result->losses.overflow ? STATUS_LOSSES : STATUS_COMPLETE;

@@ -16,6 +16,7 @@
 #include "../elfw/check.h"
 #include "outname.h"
 #include "output.h"
+#include "signals.h"
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -51,7 +52,8 @@ static const struct cause {
 	{EINTR, "interrupted by a signal", ""},
 };
 
-static void set_cause(struct lc_err *err, int code, const char *name)
+/* `call`: the system call that failed; NULL: none in particular. */
+static void set_cause(struct lc_err *err, int code, const char *name, const char *call)
 {
 	const char *cause = strerror(code);
 	const char *hint = "";
@@ -63,7 +65,8 @@ static void set_cause(struct lc_err *err, int code, const char *name)
 		}
 	}
 	*err = (struct lc_err){.code = code, .stage = LC_STAGE_OUTPUT};
-	snprintf(err->text, sizeof(err->text), "cannot write %.*s: %s", SHOWN_LEN, name, cause);
+	snprintf(err->text, sizeof(err->text), "cannot write %.*s: %s%s%s%s", SHOWN_LEN, name,
+		 cause, call ? " (" : "", call ? call : "", call ? ")" : "");
 	snprintf(err->hint, sizeof(err->hint), "%s", hint);
 }
 
@@ -125,7 +128,7 @@ static int make_name(const struct options *options, const struct lc_identity *id
 		r = (size_t)len >= sizeof(output->name) ? -ENAMETOOLONG : 0;
 	}
 	if (r < 0)
-		set_cause(err, -r, options->output);
+		set_cause(err, -r, options->output, NULL);
 	return r;
 }
 
@@ -180,7 +183,7 @@ static int open_descriptor(struct output *output, struct lc_err *err)
 	output->base = position > 0 ? (uint64_t)position : 0;
 	r = elfw_sink_open_fd(output->fd, &output->sink);
 	if (r < 0) {
-		set_cause(err, -r, label);
+		set_cause(err, -r, label, NULL);
 		if (r == -EBADF) {
 			snprintf(err->text, sizeof(err->text), "%.*s is not open for writing",
 				 LABEL_SIZE, label);
@@ -226,7 +229,7 @@ static bool is_taken(const struct output_names *names, const char *name)
 
 static void set_taken(struct lc_err *err, const char *name)
 {
-	set_cause(err, EEXIST, name);
+	set_cause(err, EEXIST, name, NULL);
 	snprintf(err->text, sizeof(err->text),
 		 "cannot write %.*s: this run has written another core to it", SHOWN_LEN, name);
 	snprintf(err->hint, sizeof(err->hint),
@@ -255,7 +258,7 @@ static int open_file(const struct options *options, const struct output_names *n
 		flags |= ELFW_SINK_FSYNC;
 	r = elfw_sink_open_file(output->name, flags, &output->sink);
 	if (r < 0)
-		set_cause(err, -r, output->name);
+		set_cause(err, -r, output->name, NULL);
 	return r;
 }
 
@@ -289,19 +292,37 @@ void output_explain(const struct output *output, struct lc_err *err)
 
 	/* The engine knows neither the name nor what can be done about it. */
 	if (err->stage == LC_STAGE_OUTPUT && elfw_sink_failed_call(output->sink))
-		set_cause(err, err->code, output_label(output, buf, sizeof(buf)));
+		set_cause(err, err->code, output_label(output, buf, sizeof(buf)),
+			  elfw_sink_failed_call(output->sink));
+}
+
+static bool is_aborted(void *arg)
+{
+	(void)arg;
+	return *signals_abort_flag();
 }
 
 int output_commit(struct output *output, struct output_names *names, struct lc_err *err)
 {
 	char buf[LABEL_SIZE];
-	int r = elfw_sink_commit(output->sink);
+	int r;
 
+	/* any other signal is no reason to give up a whole core */
+	elfw_sink_on_interrupt(output->sink, is_aborted, NULL);
+	r = elfw_sink_commit(output->sink);
 	if (r < 0)
-		set_cause(err, -r, output_label(output, buf, sizeof(buf)));
+		set_cause(err, -r, output_label(output, buf, sizeof(buf)),
+			  elfw_sink_failed_call(output->sink));
 	else
 		names_add(names, output->name);
 	return r;
+}
+
+void output_lose_name(struct lc_losses *losses)
+{
+	lc_losses_add(losses, LC_LOSS_VERIFY, 0, 0, 0, EIO,
+		      "fsync of the directory failed: the core is there, but a crash may cost its "
+		      "name");
 }
 
 void output_names_free(struct output_names *names)

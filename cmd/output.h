@@ -41,9 +41,13 @@ LC_MUST_CHECK int output_open(const struct options *options, const struct lc_ide
 /* After a failed dump: if a system call on the output failed, the error gets the words for it. */
 void output_explain(const struct output *output, struct lc_err *err);
 
-/* Makes the finished core appear, and adds its name. Returns 0 or -errno with `err` filled. */
+/* Makes the finished core appear, and adds its name. Returns 0, 1 if the name may not be on stable
+ * storage (see elfw_sink_commit()), or -errno with `err` filled. */
 LC_MUST_CHECK int output_commit(struct output *output, struct output_names *names,
 				struct lc_err *err);
+
+/* Says what a commit of 1 means. */
+void output_lose_name(struct lc_losses *losses);
 
 /* Reads the committed core again; what is wrong with it becomes a loss. */
 void output_verify(const struct output *output, struct lc_result *result);

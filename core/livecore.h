@@ -48,7 +48,7 @@ enum lc_loss_kind {
 	LC_LOSS_REGISTERS, /* a register set of a thread that could not be read */
 	LC_LOSS_MEMORY,    /* a range that a core should hold and this one does not */
 	LC_LOSS_INFO,      /* something in the notes of the process or of a thread */
-	LC_LOSS_VERIFY,    /* the core was written and does not pass the check */
+	LC_LOSS_VERIFY,    /* the core was written; it, or its file, does not pass a check */
 };
 
 struct lc_loss {

@@ -113,7 +113,7 @@ int lc_target_open(pid_t pid, struct lc_target **ret_target, struct lc_err *err)
 	t->dirfd = -1;
 	t->procfd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (t->procfd < 0) {
-		r = refuse_missing(pid, EIO, err);
+		r = refuse_missing(pid, errno == ENOENT ? EIO : errno, err);
 		goto fail;
 	}
 	snprintf(name, sizeof(name), "%d", pid);

@@ -124,7 +124,7 @@ int elfw_sink_commit(struct elfw_sink *sink)
 	do
 		r = sink->ops->commit(sink);
 	while (goes_on(sink, r));
-	if (r == 0)
+	if (r >= 0)
 		sink->committed = true;
 	return r;
 }

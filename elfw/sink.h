@@ -66,8 +66,9 @@ void elfw_sink_on_interrupt(struct elfw_sink *sink, bool (*gives_up)(void *arg),
 /* Gives the output its final length (trailing holes included). May be called again after -EINTR. */
 ELFW_MUST_CHECK int elfw_sink_finish(struct elfw_sink *sink, uint64_t size);
 
-/* Makes the file appear under its name. -EEXIST if something appeared there meanwhile. With
- * ELFW_SINK_FSYNC an error of the directory's fsync() is reported although the file is there. */
+/* Makes the file appear under its name. Returns 0, -EEXIST if something appeared there meanwhile,
+ * another -errno, or 1 (ELFW_SINK_FSYNC): the file is there, whole and on stable storage, and the
+ * fsync() of its directory failed, so that after a crash it may be without its name. */
 ELFW_MUST_CHECK int elfw_sink_commit(struct elfw_sink *sink);
 
 /* The first error's system call, a static string such as "write"; NULL: none. */

@@ -349,7 +349,7 @@ static int new_commit(struct elfw_sink *sink)
 	r = file->tmp_name[0] ? commit_named(file) : commit_unnamed(file);
 	if (r < 0 || !(file->flags & ELFW_SINK_FSYNC))
 		return r;
-	return sync_name(file);
+	return sync_name(file) < 0 ? 1 : 0;
 }
 
 static void new_close(struct elfw_sink *sink)

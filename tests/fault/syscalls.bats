@@ -3,7 +3,7 @@
 # The Nth system call of a kind fails, for N = 1, 2, ... until a run has no Nth: whatever it was for, the
 # process is as it was, nothing half-written is left, and the exit status says the truth.
 #
-# FAULT_SWEEP=full tries every N; otherwise the steps grow.
+# FAULT_SWEEP=full tries every N; otherwise the steps grow. FAULT_LOG=FILE gets a line about each failure.
 
 load ../cli/helpers
 
@@ -29,19 +29,42 @@ start_reference() {
     remember "$VICTIM"
 }
 
+# What the dumps of faulty() are like.
+OPTIONS=()  # further options
+REPLACES=   # not empty: ./core is there already
+STREAM=     # not empty: through a pipe
+ALWAYS=()   # an injection that each dump has besides
+
 # faulty PID CALL ERROR WHEN: one dump under strace. Sets status, output and stderr.
 faulty() {
+    local command
     rm -f core injected
+    [ -z "$REPLACES" ] || echo old >core
     status=0
-    timeout -s KILL 10 strace -f -qq --seccomp-bpf -o injected -e "trace=$2" -e "inject=$2:error=$3:when=$4" \
-        "$LIVECORE" -p "$1" -o core --timeout=1 >out 2>err 3>&- || status=$?
+    command=(timeout -s KILL 20 strace -f -qq --seccomp-bpf -o injected -e "trace=$2" "${ALWAYS[@]}"
+        -e "inject=$2:error=$3:when=$4" "$LIVECORE" -p "$1" --timeout=1 "${OPTIONS[@]}")
+    if [ -n "$STREAM" ]; then
+        { "${command[@]}" -o - 2>err 3>&- || echo $? >failed; } | cat >core 3>&-
+        [ ! -e failed ] || status=$(cat failed)
+        rm -f failed
+        : >out
+    else
+        "${command[@]}" -o core >out 2>err 3>&- || status=$?
+    fi
     output=$(cat out)
     stderr=$(cat err)
     rm -f out err
+    # What a reader of a stream has got of a core that was given up is no core.
+    [ -z "$STREAM" ] || [ "$status" -ne 2 ] || rm -f core
 }
 
 was_injected() {
-    grep -q '(INJECTED)' injected
+    grep -qE "^[0-9]+ +(<\.\.\. )?$1(\(| resumed>).*\(INJECTED\)" injected
+}
+
+# note WHAT
+note() {
+    [ -z "${FAULT_LOG:-}" ] || printf '%s: status %s: %s\n' "$1" "$status" "${stderr//$'\n'/ | }" >>"$FAULT_LOG"
 }
 
 # n_loaders CALL: how many of them the dynamic loader makes, before livecore is there.
@@ -51,10 +74,25 @@ n_loaders() {
     rm -f loader
 }
 
+# What livecore says of a call that cost it the core.
+declare -A NAMED=([ptrace]='trace' [pwrite64]='\(write\)$' [write]='\(write\)$' [writev]='\(write\)$|closed'
+    [fsync]='\(fsync\)$|fsync of the directory' [renameat]='\(rename\)$' [linkat]='\(link\)$' [ftruncate]='\(ftruncate\)$'
+    [openat]='/proc|list the threads|there is no process|cannot write core' [read]='/proc' [getdents64]='thread'
+    [mmap]='out of memory|cannot start a thread' [clone3]='cannot start a thread')
+
+# names_call WHAT: the error names the call that failed.
+names_call() {
+    local call=${1%% *}
+    [ "$call" != every ] || call=$(cut -d ' ' -f 2 <<<"$1")
+    [ -n "${NAMED[$call]:-}" ] || return 0
+    grep -qE -- "^livecore: .*(${NAMED[$call]})" <<<"$stderr" || fail "$1: the error does not name it: $stderr"
+}
+
 # judge PID WHAT: the run of faulty().
 judge() {
     local pid=$1 what=$2
     VICTIM=$pid
+    note "$what"
     is_untouched "$pid" || assert_untouched "$pid" || fail "$what"
     case $status in
     0 | 1)
@@ -71,8 +109,13 @@ judge() {
         fi
         ;;
     2)
+        if [ -n "$REPLACES" ]; then
+            [ "$(cat core)" = old ] || fail "$what: what was there is gone"
+            rm -f core
+        fi
         assert_files injected "ref.$MEM" "ref.$MANY" || fail "$what"
         grep -q '^livecore: ' <<<"$stderr" || fail "$what: status 2 without a word: $stderr"
+        names_call "$what"
         ;;
     137) fail "$what: hangs" ;;
     *) fail "$what: status $status" "$stderr" ;;
@@ -101,7 +144,7 @@ sweep_of() {
         n=$first
         while :; do
             faulty "$pid" "$call" "$error" "$n"
-            was_injected || break
+            was_injected "$call" || break
             HITS=$((HITS + 1))
             judge "$pid" "$call number $n fails with $error"
             if [ "${FAULT_SWEEP:-}" = full ]; then
@@ -122,7 +165,7 @@ always() {
     first=$(($(n_loaders "$1") + 1))
     for pid in "$MEM" "$MANY"; do
         faulty "$pid" "$1" "$2" "$first+"
-        was_injected || continue
+        was_injected "$1" || continue
         judge "$pid" "every $1 fails with $2"
         last=$status
     done
@@ -135,7 +178,7 @@ always() {
     for error in EPERM ENOSYS; do
         for pid in "$MEM" "$MANY"; do
             faulty "$pid" process_vm_readv "$error" 1+
-            was_injected
+            was_injected process_vm_readv
             judge "$pid" "process_vm_readv fails with $error"
             expect_status 0
         done
@@ -147,7 +190,7 @@ always() {
 }
 
 @test "ptrace() fails" {
-    sweep ptrace ESRCH EPERM
+    sweep ptrace ESRCH EPERM EIO
     always ptrace EPERM
     expect_status 2
     # A thread that is not there any more.
@@ -172,7 +215,7 @@ always() {
 }
 
 @test "writing fails" {
-    sweep pwrite64 EIO ENOSPC EDQUOT
+    sweep pwrite64 EIO ENOSPC EDQUOT EINTR
     always pwrite64 ENOSPC
     expect_status 2
     expect_stderr 'core.*no space'
@@ -183,7 +226,7 @@ always() {
 
 @test "writing is interrupted, and goes on" {
     faulty "$MEM" pwrite64 EINTR 2
-    was_injected
+    was_injected pwrite64
     judge "$MEM" "pwrite64 is interrupted"
     expect_status 0
 }
@@ -191,6 +234,39 @@ always() {
 @test "giving the file its name fails" {
     sweep linkat EIO ENOSPC EPERM
     sweep linkat EEXIST
+}
+
+@test "replacing a file fails: the old one is still there" {
+    REPLACES=yes
+    OPTIONS=(--force)
+    sweep renameat EIO ENOSPC EDQUOT EACCES
+    sweep linkat EIO EPERM ENOSPC
+    sweep pwrite64 EIO ENOSPC
+    # Where the kernel gives no file without a name.
+    ALWAYS=(-e inject=linkat:error=ENOENT)
+    sweep openat EACCES EMFILE EINTR
+    sweep renameat EROFS
+}
+
+@test "waiting for stable storage fails" {
+    OPTIONS=(--fsync)
+    sweep fsync EIO ENOSPC EDQUOT
+    # The second one is the directory's: the core has its name.
+    faulty "$MEM" fsync EIO 2
+    was_injected fsync
+    expect_status 1
+    expect_stderr 'fsync of the directory failed'
+    judge "$MEM" "fsync number 2 fails with EIO"
+    faulty "$MEM" fsync EINTR 1
+    was_injected fsync
+    expect_status 0
+    judge "$MEM" "fsync is interrupted"
+}
+
+@test "writing to a pipe fails" {
+    STREAM=yes
+    OPTIONS=(-q)
+    sweep writev EIO EPIPE EINTR
 }
 
 @test "setting the length fails" {
@@ -226,7 +302,7 @@ always() {
     local call
     for call in madvise fstatfs fchmod readlinkat faccessat2 munmap uname prlimit64; do
         faulty "$MEM" "$call" EPERM "$(($(n_loaders "$call") + 1))+"
-        if was_injected; then
+        if was_injected "$call"; then
             judge "$MEM" "every $call fails"
         fi
     done
