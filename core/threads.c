@@ -73,6 +73,40 @@ static struct lc_thread *add_thread(struct lc_threads *threads, pid_t tid)
 	return t;
 }
 
+enum wait_result {
+	WAIT_NOTHING,
+	WAIT_STOPPED,
+	WAIT_GONE, /* and collected */
+};
+
+/*
+ * A look that leaves the stop where it is. If a tracer that has collected a stop dies, the kernel
+ * drops the signal that the thread was about to take; an uncollected one is taken then
+ * (ptrace_stop(), kernel/signal.c, returns task->exit_code, which wait clears). ptrace(2) does not
+ * ask whether the stop was collected. *ret_stop: the signal, and above its 8 bits the event.
+ */
+static enum wait_result look_for_stop(pid_t tid, unsigned int *ret_stop)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0)
+		return errno == EINTR ? WAIT_NOTHING : WAIT_GONE;
+	if (info.si_pid != tid)
+		return WAIT_NOTHING;
+	if (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED) {
+		*ret_stop = (unsigned int)info.si_status;
+		return WAIT_STOPPED;
+	}
+	waitpid(tid, NULL, __WALL | WNOHANG);
+	return WAIT_GONE;
+}
+
+/* The signal that stopped a thread; 0: an event of ptrace's. */
+static int signal_of_stop(unsigned int stop)
+{
+	return stop >> 8 ? 0 : (int)stop;
+}
+
 static void nap(unsigned int round)
 {
 	struct timespec ts = {.tv_nsec = round < 200 ? 20000 : 500000};
@@ -91,17 +125,13 @@ static void release_stray(pid_t tid)
 
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	for (unsigned int round = 0; lc_now_ns() < deadline; round++) {
-		int status;
-		pid_t r = waitpid(tid, &status, __WALL | WNOHANG);
+		unsigned int stop;
+		enum wait_result r = look_for_stop(tid, &stop);
 
-		if (r < 0 || (r > 0 && !WIFSTOPPED(status)))
+		if (r == WAIT_STOPPED)
+			ptrace(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)signal_of_stop(stop));
+		if (r != WAIT_NOTHING)
 			return;
-		if (r > 0) {
-			uintptr_t sig = status >> 16 ? 0 : (uintptr_t)WSTOPSIG(status);
-
-			ptrace(PTRACE_DETACH, tid, NULL, (void *)sig);
-			return;
-		}
 		nap(round);
 	}
 }
@@ -203,9 +233,9 @@ static void interrupt_all(struct lc_threads *threads)
 	}
 }
 
-static bool is_group_stop(int status)
+static bool is_group_stop(unsigned int stop)
 {
-	return status >> 16 == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP;
+	return stop >> 8 == PTRACE_EVENT_STOP && (stop & 0x7f) != SIGTRAP;
 }
 
 /* Once more if it fails: the thread's system call hangs on it. */
@@ -226,7 +256,7 @@ static int regset(int request, pid_t tid, struct iovec *iov)
  * where the kernel would make it fail (struct lc_arch, fix_eintr). At once, not with the release:
  * if livecore is killed from here on, the thread goes on as it should.
  */
-static void take_registers(struct lc_thread *t, int status)
+static void take_registers(struct lc_thread *t, unsigned int stop)
 {
 	struct iovec iov = {.iov_base = t->regs, .iov_len = sizeof(t->regs)};
 	const struct lc_arch *arch;
@@ -237,7 +267,7 @@ static void take_registers(struct lc_thread *t, int status)
 	t->regs_len = iov.iov_len;
 	arch = lc_arch_by_length(t->regs_len);
 	/* in a group stop it was the stop signal that interrupted the call, before us */
-	if (!arch || !arch->fix_eintr || is_group_stop(status))
+	if (!arch || !arch->fix_eintr || is_group_stop(stop))
 		return;
 	memcpy(fixed, t->regs, t->regs_len);
 	if (!arch->fix_eintr(fixed, t->regs_len))
@@ -250,19 +280,21 @@ static void take_registers(struct lc_thread *t, int status)
 /* Returns true if the thread needs no more waiting. */
 static bool try_wait(struct lc_threads *threads, struct lc_thread *t)
 {
-	int status;
-	pid_t r = waitpid(t->tid, &status, __WALL | WNOHANG);
+	unsigned int stop;
 
-	if (r == 0)
+	switch (look_for_stop(t->tid, &stop)) {
+	case WAIT_NOTHING:
 		return false;
-	if (r < 0 || !WIFSTOPPED(status)) {
+	case WAIT_GONE:
 		t->state = LC_THREAD_GONE;
 		return true;
+	case WAIT_STOPPED:
+		break;
 	}
 	t->state = LC_THREAD_STOPPED;
-	t->signal = status >> 16 ? 0 : WSTOPSIG(status);
+	t->signal = signal_of_stop(stop);
 	threads->n_stopped++;
-	take_registers(t, status);
+	take_registers(t, stop);
 	return true;
 }
 

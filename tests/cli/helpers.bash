@@ -182,6 +182,17 @@ counters_beyond() {
     ask counts | paste -d ' ' <(printf '%s\n' "$1") - | awk '$8 <= $4 { bad = 1 } END { exit bad }'
 }
 
+# assert_no_signal_lost: of those that were sent to a victim_flood; and none came out of turn.
+assert_no_signal_lost() {
+    local answer who
+    answer=$(ask stop)
+    for who in process thread-a thread-b; do
+        awk -v who="$who" '$2 == who { n[$1] = $3 }
+            END { exit !(n["sent"] > 0 && n["got"] == n["sent"] && n["disorder"] == "0") }' <<<"$answer" ||
+            fail "signals are lost or out of turn" "$answer"
+    done
+}
+
 # ---- livecore ---------------------------------------------------------------------------------
 
 # livecore ARG...: sets status, output (standard output) and stderr.

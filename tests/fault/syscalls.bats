@@ -197,8 +197,8 @@ always() {
     always ptrace ESRCH
 }
 
-@test "wait4() fails" {
-    sweep wait4 ECHILD EINTR
+@test "waitid() fails" {
+    sweep waitid ECHILD EINTR
 }
 
 @test "reading at an offset fails: pagemap, memory, files" {
