@@ -11,6 +11,10 @@
 #include "memsrc.h"
 #include "pieces.h"
 
+/* For how many seconds the output may take nothing while the target waits: a pipe that nobody
+ * reads, a disk that hangs. One batch in that time is 35 KiB/s. */
+#define LC_STALL_S 30
+
 /* Threads that wait to read and write, with their buffers. */
 struct lc_team;
 
@@ -36,7 +40,8 @@ struct lc_capture {
 
 	/* What the plan holds and the target did not give; sorted by lc_capture_finish(). */
 	struct lc_ranges unread;
-	bool cut_short; /* by the deadline or by look() */
+	bool cut_short; /* by the deadline, by look() or because the output stood still */
+	bool stalled;   /* the last of these */
 };
 
 /* Starts the threads and touches their memory, before the freeze. The sink and the bytes that are

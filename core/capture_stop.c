@@ -66,7 +66,8 @@ struct lc_team {
 	const uint8_t *own_vdso;
 	uint64_t page_size;
 	bool prologue_done;
-	bool end; /* no more batches */
+	bool end;          /* no more batches */
+	uint64_t moved_ns; /* CLOCK_MONOTONIC: when a batch was last begun or finished */
 	int result;
 	struct lc_err err;
 	_Atomic bool let_go; /* what was not read by then is not the frozen process's */
@@ -111,6 +112,7 @@ static bool take(struct lc_team *team, struct worker *w)
 		team->end = true;
 	w->state = r > 0 ? WORKER_READING : WORKER_IDLE;
 	w->reading_since = lc_now_ns();
+	team->moved_ns = w->reading_since;
 	return r > 0;
 }
 
@@ -359,6 +361,8 @@ static void look(struct lc_team *team, struct lc_capture *c)
 		fail(team, r, LC_STAGE_COPY, "the process ended during the dump");
 	else if (r > 0 || lc_now_ns() >= c->deadline_ns)
 		c->cut_short = true;
+	else if (lc_now_ns() - team->moved_ns >= LC_STALL_S * UINT64_C(1000000000))
+		c->cut_short = c->stalled = true;
 }
 
 /* What the walk had not come to. A gap in it is lost with the rest: the pages are not asked again,
@@ -415,6 +419,7 @@ int lc_capture_stop(struct lc_capture *capture, struct lc_team *team, struct lc_
 	team->memsrc.memfd = fcntl(capture->memsrc->memfd, F_DUPFD_CLOEXEC, 3);
 	team->own_vdso = capture->pieces->own_vdso;
 	team->page_size = capture->page_size;
+	team->moved_ns = lc_now_ns();
 	team->go = true;
 	pthread_cond_broadcast(&team->start);
 	watch_reading(team, capture);

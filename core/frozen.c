@@ -5,6 +5,7 @@
  */
 #include "frozen.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,8 +299,13 @@ void lc_frozen_lose_unread(const struct lc_capture *c, bool covered, struct lc_l
 {
 	const char *why = c->cut_short ? "not read before the process was let go"
 				       : "the kernel could not read it";
+	char stalled[64] = "";
 
+	if (c->stalled)
+		snprintf(stalled, sizeof(stalled), ", as the output took nothing for %d s",
+			 LC_STALL_S);
 	for (size_t i = 0; i < c->unread.n; i++)
 		lc_losses_add(losses, LC_LOSS_MEMORY, 0, c->unread.v[i].start, c->unread.v[i].end,
-			      EFAULT, "%s%s", why, covered ? "; in a stream it reads as zero" : "");
+			      EFAULT, "%s%s%s", why, stalled,
+			      covered ? "; in a stream it reads as zero" : "");
 }

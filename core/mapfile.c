@@ -4,11 +4,11 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
+#include <sys/syscall.h>
 
 #include "err.h"
 
@@ -27,26 +27,59 @@ static int find_by_address(const struct lc_mapfile *file, const struct lc_vma *v
 	return fd < 0 ? -errno : fd;
 }
 
-static bool is_the_mapping_s(const struct stat *st, const struct lc_vma *vma)
+/* What is known of a file without asking whoever serves it. */
+static int look_at(int path_fd, struct statx *stx)
 {
-	return st->st_ino == vma->inode && major(st->st_dev) == vma->dev_major &&
-	       minor(st->st_dev) == vma->dev_minor;
+	return statx(path_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, stx) < 0
+		       ? -errno
+		       : 0;
+}
+
+static bool is_the_mapping_s(const struct statx *stx, const struct lc_vma *vma)
+{
+	return stx->stx_ino == vma->inode && stx->stx_dev_major == vma->dev_major &&
+	       stx->stx_dev_minor == vma->dev_minor;
+}
+
+/*
+ * The names on the way to a mapped file are in the kernel's memory. A walk that asks a file system
+ * is on the way to another file, perhaps through a mount that the target itself serves: it fails
+ * with EAGAIN (Linux 5.12), as does, now and then, one that a rename elsewhere disturbs.
+ */
+static int walk_cached(int rootfd, const char *name)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED,
+	};
+	int fd = -1;
+
+	for (int tries = 0; fd < 0 && tries < 3; tries++) {
+		fd = (int)syscall(SYS_openat2, rootfd, name, &how, sizeof(how));
+		if (fd < 0 && errno != EAGAIN)
+			break;
+	}
+	/* an older kernel, or a filter that does not know the call */
+	if (fd < 0 && (errno == ENOSYS || errno == EINVAL || errno == EPERM))
+		fd = openat(rootfd, name + 1, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EAGAIN ? -ENOENT : -errno;
+	return fd;
 }
 
 /* A name is the target's word, in its mount namespace; device and inode are the kernel's. */
 static int find_by_name(const struct lc_mapfile *file, const struct lc_vma *vma)
 {
-	char path[PATH_MAX + 8];
-	struct stat st;
+	struct statx stx;
 	int fd;
 
-	if (vma->name[0] != '/' || strlen(vma->name) >= PATH_MAX)
+	if (vma->name[0] != '/' || !vma->name[1] || file->rootfd < 0 ||
+	    (vma->flags & LC_VMA_REMOTE))
 		return -ENOENT;
-	snprintf(path, sizeof(path), "root%s", vma->name);
-	fd = openat(file->target->dirfd, path, O_PATH | O_CLOEXEC);
+	fd = walk_cached(file->rootfd, vma->name);
 	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0 || !is_the_mapping_s(&st, vma)) {
+		return fd;
+	if (look_at(fd, &stx) < 0 || !is_the_mapping_s(&stx, vma)) {
 		close(fd);
 		return -ENOENT;
 	}
@@ -99,7 +132,9 @@ int lc_mapfile_get(struct lc_mapfile *file, const struct lc_vma *vma)
 		file->inode = vma->inode;
 		file->dev_major = vma->dev_major;
 		file->dev_minor = vma->dev_minor;
-		if (!(vma->flags & LC_VMA_DEVICE))
+		if (vma->flags & LC_VMA_REMOTE)
+			fd = -EREMOTE;
+		else if (!(vma->flags & LC_VMA_DEVICE))
 			fd = open_file(file, vma);
 		file->fd = fd < 0 ? -1 : fd;
 		file->code = fd < 0 ? -fd : 0;
@@ -113,11 +148,22 @@ void lc_mapfile_close(struct lc_mapfile *file)
 	file->code = 0;
 }
 
+void lc_mapfile_open_root(struct lc_mapfile *file)
+{
+	file->rootfd = openat(file->target->dirfd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+void lc_mapfile_free(struct lc_mapfile *file)
+{
+	lc_mapfile_close(file);
+	lc_close(&file->rootfd);
+}
+
 static bool has_links(int path_fd)
 {
-	struct stat st;
+	struct statx stx;
 
-	return fstat(path_fd, &st) == 0 && st.st_nlink > 0;
+	return look_at(path_fd, &stx) == 0 && stx.stx_nlink > 0;
 }
 
 /* A file can be called "x (deleted)": then one of that name, with that inode, is there. The
@@ -149,7 +195,7 @@ static bool is_dax(const struct lc_mapfile *file, const struct lc_vma *vma)
 		fd = find_by_name(file, vma);
 	if (fd < 0)
 		return false;
-	dax = statx(fd, "", AT_EMPTY_PATH, 0, &stx) == 0 && (stx.stx_attributes & STATX_ATTR_DAX);
+	dax = look_at(fd, &stx) == 0 && (stx.stx_attributes & STATX_ATTR_DAX);
 	close(fd);
 	return dax;
 }
@@ -184,6 +230,9 @@ void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas)
 
 		if (!lc_vma_has_file(vma) || (vma->flags & (LC_VMA_IO | LC_VMA_PFNMAP)))
 			continue;
+		if (file->mounts &&
+		    !lc_mounts_is_local(file->mounts, vma->dev_major, vma->dev_minor))
+			vma->flags |= LC_VMA_REMOTE;
 		if (vma->flags & LC_VMA_ESCAPED)
 			settle_name(file, vma);
 		if ((vma->flags & LC_VMA_DELETED) && !name_is_surely_deleted(vma->name))

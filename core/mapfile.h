@@ -10,12 +10,15 @@
 #include <sys/stat.h>
 
 #include "livecore.h"
+#include "mounts.h"
 #include "target.h"
 #include "vma.h"
 
 /* The file that was opened last; consecutive mappings are often of one file. */
 struct lc_mapfile {
-	const struct lc_target *target; /* borrowed */
+	const struct lc_target *target; /* borrowed, as is the next */
+	const struct lc_mounts *mounts; /* NULL: every file system is trusted to answer */
+	int rootfd;                     /* the target's root directory; -1: not to be had */
 	int fd;                         /* -1: cannot be had */
 	int code;                       /* why not: an errno value */
 	struct stat st;
@@ -23,20 +26,26 @@ struct lc_mapfile {
 	uint32_t dev_major, dev_minor;
 };
 
-#define LC_MAPFILE_INIT(target_) ((struct lc_mapfile){.target = (target_), .fd = -1})
+#define LC_MAPFILE_INIT(target_, mounts_)                                                          \
+	((struct lc_mapfile){.target = (target_), .mounts = (mounts_), .rootfd = -1, .fd = -1})
+
+/* Opens the target's root directory, before the freeze. Without it files have no names. */
+void lc_mapfile_open_root(struct lc_mapfile *file);
 
 /*
  * Opens the file of `vma` for reading: through /proc/PID/map_files where we may (CAP_SYS_ADMIN or
  * CAP_CHECKPOINT_RESTORE), which is right for deleted files, memfds and other mount namespaces;
  * else through the name below /proc/PID/root, if device and inode are the mapping's. Only regular
  * files are ever opened: opening a device does things. Returns 0 with `file->fd` and `file->st`, or
- * -errno.
+ * -errno; -EREMOTE for files that somebody else serves (LC_VMA_REMOTE).
  */
 LC_MUST_CHECK int lc_mapfile_get(struct lc_mapfile *file, const struct lc_vma *vma);
-void lc_mapfile_close(struct lc_mapfile *file);
+void lc_mapfile_close(struct lc_mapfile *file); /* the file, not the root */
+void lc_mapfile_free(struct lc_mapfile *file);
 
-/* Looks at the files of mappings whose name and flags leave a question: is " (deleted)" the end of
- * a name, is it a DAX mapping, was "\012" a newline. Corrects flags and names. */
+/* Looks at the files of mappings whose name and flags leave a question: who serves it, is
+ * " (deleted)" the end of a name, is it a DAX mapping, was "\012" a newline. Corrects flags and
+ * names. */
 void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas);
 
 /* The first range of data of the file in [start, end), file offsets; what is between is a hole.

@@ -27,12 +27,13 @@ static int give_process(const struct span *s, uint64_t start, uint64_t end, stru
 }
 
 /* The file cannot be opened (any more). Reading it through the process costs that some pages of
- * page table, but where it is shared memory, it would make the holes of it. */
+ * page table, but where it is shared memory, it would make the holes of it, and where somebody else
+ * serves the file, it would wait for him. */
 static int give_without_file(const struct span *s, uint64_t start, uint64_t end,
 			     struct lc_piece *ret)
 {
 	give_process(s, start, end, ret);
-	if (s->vma->flags & LC_VMA_SHARED)
+	if (s->vma->flags & (LC_VMA_SHARED | LC_VMA_REMOTE))
 		ret->via = LC_VIA_NOTHING;
 	return 1;
 }

@@ -250,12 +250,14 @@ static int plan_used_file(struct planner *p)
 			    .data_end = p->vma->start,
 			    .source = LC_SOURCE_PRIVATE_FILE};
 	uint64_t at = p->vma->start;
+	/* what somebody else serves is not read at all */
+	uint64_t max_gap = p->vma->flags & LC_VMA_REMOTE ? 1 : FILE_GAP;
 	struct lc_page_run run;
 	int r;
 
 	while ((r = lc_pagemap_next(p->in->pagemap, at, p->vma->end, &run)) > 0) {
 		at = run.end;
-		if (run.start - b.data_end >= FILE_GAP)
+		if (run.start - b.data_end >= max_gap)
 			r = leave_to_file(p, &b, run.start);
 		if (r < 0)
 			return r;
@@ -300,6 +302,10 @@ static int plan_whole(struct planner *p)
 		return plan_pages(p);
 	if (is_in_its_file(p))
 		return plan_used_file(p);
+	if (vma->flags & LC_VMA_REMOTE)
+		return plan_known_pages(
+			p, "pages of a file that the process has not touched; who serves or guards "
+			   "it (FUSE, a network, fanotify) may not answer");
 	if (lc_mapfile_get(p->in->file, vma) == 0)
 		return vma->flags & LC_VMA_SHARED ? plan_shared_file(p) : plan_whole_file(p);
 	if (vma->flags & LC_VMA_SHARED)
@@ -391,7 +397,8 @@ static int has_header(struct planner *p)
  * something went wrong, it may have been one. */
 static bool is_mishap(int r)
 {
-	return r < 0 && r != -EPERM && r != -EACCES && r != -ENOENT && r != -ENODEV && r != -ENXIO;
+	return r < 0 && r != -EPERM && r != -EACCES && r != -ENOENT && r != -ENODEV &&
+	       r != -ENXIO && r != -EREMOTE;
 }
 
 void lc_header_memo_free(struct lc_header_memo *memo)

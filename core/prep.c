@@ -90,7 +90,7 @@ void lc_prep_init(struct lc_prep *p, const struct lc_target *target,
 		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
 		.pagemap.fd = -1,
 		.memsrc.memfd = -1,
-		.file = LC_MAPFILE_INIT(target),
+		.file = LC_MAPFILE_INIT(target, &p->mounts),
 	};
 }
 
@@ -100,7 +100,8 @@ void lc_prep_free(struct lc_prep *p)
 	for (size_t i = 0; i < LC_NOTES_N_PARTS; i++)
 		elfw_notes_free(&p->notes[i]);
 	lc_regbuf_free(&p->regbuf);
-	lc_mapfile_close(&p->file);
+	lc_mapfile_free(&p->file);
+	lc_mounts_free(&p->mounts);
 	lc_header_memo_free(&p->headers);
 	lc_memsrc_close(&p->memsrc);
 	lc_pagemap_close(&p->pagemap);
@@ -113,12 +114,15 @@ int lc_prep_open(struct lc_prep *p, struct lc_err *err)
 {
 	int r = open_living_task(p, err);
 
+	if (r == 0 && lc_mounts_read(p->target, &p->mounts) < 0)
+		r = lc_err_set(err, ENOMEM, LC_STAGE_TARGET, "out of memory");
 	if (r == 0)
-		r = lc_procinfo_read(p->target, p->taskfd, &p->info, err);
+		r = lc_procinfo_read(p->target, p->taskfd, &p->mounts, &p->info, err);
 	if (r == 0)
 		r = open_memory(p, err);
 	if (r < 0)
 		return r;
+	lc_mapfile_open_root(&p->file);
 	r = lc_vma_hints_read(p->taskfd, &p->hints);
 	if (r < 0 && r != -ENOENT)
 		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d/smaps: %s",

@@ -21,6 +21,7 @@ struct lc_prep {
 	struct lc_vma_hints hints;
 	struct lc_pagemap pagemap;
 	struct lc_memsrc memsrc;
+	struct lc_mounts mounts;
 	struct lc_mapfile file;
 	struct lc_pieces pieces;
 	struct lc_header_memo headers;

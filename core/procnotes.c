@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 
 #include "err.h"
 #include "pending.h"
@@ -40,13 +41,24 @@ static int read_psargs(int taskfd, char psargs[80])
 	return r;
 }
 
-/* e_flags and the architecture are the executable's own; libelf reads its header. */
-static void read_executable(int taskfd, struct lc_procinfo *info)
+static bool is_local(int taskfd, const struct lc_mounts *mounts)
 {
-	int fd = openat(taskfd, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct statx stx;
+
+	return statx(taskfd, "exe", AT_STATX_DONT_SYNC, STATX_INO, &stx) == 0 &&
+	       lc_mounts_is_local(mounts, stx.stx_dev_major, stx.stx_dev_minor);
+}
+
+/* e_flags and the architecture are the executable's own; libelf reads its header. Where it is not
+ * read, the registers tell the architecture. */
+static void read_executable(int taskfd, const struct lc_mounts *mounts, struct lc_procinfo *info)
+{
+	int fd = -1;
 	GElf_Ehdr ehdr;
 	Elf *elf;
 
+	if (is_local(taskfd, mounts))
+		fd = openat(taskfd, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return;
 	elf_version(EV_CURRENT);
@@ -59,8 +71,8 @@ static void read_executable(int taskfd, struct lc_procinfo *info)
 	close(fd);
 }
 
-int lc_procinfo_read(const struct lc_target *target, int taskfd, struct lc_procinfo *info,
-		     struct lc_err *err)
+int lc_procinfo_read(const struct lc_target *target, int taskfd, const struct lc_mounts *mounts,
+		     struct lc_procinfo *info, struct lc_err *err)
 {
 	uint64_t filter;
 	int r;
@@ -83,7 +95,7 @@ int lc_procinfo_read(const struct lc_target *target, int taskfd, struct lc_proci
 	r = lc_procfs_hex(target->dirfd, "coredump_filter", &filter);
 	info->filter = r == 0 ? (uint32_t)filter : DEFAULT_FILTER;
 	info->psargs_code = -read_psargs(taskfd, info->psargs);
-	read_executable(taskfd, info);
+	read_executable(taskfd, mounts, info);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "../elfw/note.h"
 #include "arch/arch.h"
 #include "livecore.h"
+#include "mounts.h"
 #include "plan.h"
 #include "procfs.h"
 #include "regset.h"
@@ -28,7 +29,8 @@ struct lc_procinfo {
 
 /* Reads it all. `taskfd` is the directory of a living thread. Returns 0 or -errno. */
 LC_MUST_CHECK int lc_procinfo_read(const struct lc_target *target, int taskfd,
-				   struct lc_procinfo *info, struct lc_err *err);
+				   const struct lc_mounts *mounts, struct lc_procinfo *info,
+				   struct lc_err *err);
 void lc_procinfo_free(struct lc_procinfo *info);
 
 struct lc_note_inputs {

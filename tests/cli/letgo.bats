@@ -13,7 +13,7 @@ cut_short() {
     kill -0 "$HOLDER" || fail "livecore has ended" "$(cat held.err)"
     finish_dump
     expect_status 1
-    expect_stderr 'loss: memory .* not read before the process was let go; in a stream it reads as zero'
+    expect_stderr 'loss: memory .* not read before the process was let go.*; in a stream it reads as zero'
     expect_stderr 'wrote to standard output'
 }
 
@@ -23,6 +23,16 @@ cut_short() {
     hold_dump "$VICTIM" --max-freeze=1500
     wait_for 20 is_free "$VICTIM" || fail "still held"
     cut_short
+    assert_untouched "$VICTIM"
+}
+
+@test "an output that stands still keeps the process for half a minute at most" {
+    start_victim victim_clock -m 64
+    remember "$VICTIM"
+    hold_dump "$VICTIM"
+    wait_for 120 is_free "$VICTIM" || fail "still held"
+    cut_short
+    expect_stderr 'loss: memory .* let go, as the output took nothing for 30 s; in a stream'
     assert_untouched "$VICTIM"
 }
 

@@ -212,6 +212,27 @@ usual_with_huge() {
     done
 }
 
+@test "a scanner that decides about every open is asked nothing while it is frozen" {
+    need_root
+    start_victim victim_fanotify
+    [ -z "$(truth skip)" ] || skip "$(grep ^skip "$(victim_out)")"
+    local opened
+    # It is at work: whoever opens the file waits for it.
+    cat "$(truth path)" >/dev/null
+    opened=$(ask count)
+    [ "$opened" = "opened 1" ]
+    remember "$VICTIM"
+    livecore -p "$VICTIM" --all -v -o core
+    expect_status 1
+    assert_untouched "$VICTIM"
+    # What it has is there, what it never touched is a loss: nobody opened the file.
+    check truth "$(victim_out)" '*=full'
+    expect_stderr "$(printf 'loss: memory [0-9a-f]+-%x .*: pages of a file that the process has not touched' $(($(truth_of map guarded 3) + (1 << 20))))"
+    [ "$(ask count)" = "opened 1" ]
+    cat "$(truth path)" >/dev/null
+    [ "$(ask count)" = "opened 2" ]
+}
+
 @test "zero pages and others mixed: each page is right, the zero ones take no space" {
     start_victim victim_clock -m 128 -z 50
     dump "$VICTIM"
