@@ -3,6 +3,7 @@
  * Signals that wait: queued real-time signals with payloads, standard ones for the process and for
  * one thread, all blocked.
  *
+ *   victim_signals [N]                so many of each queued kind (3)
  *   worker TID                        the thread that has some of its own
  *   answer to "take"                  got WHO SIGNAL PAYLOAD, in the order of delivery
  *   answer to "handled"               handled N: how often the handler of SIGUSR1 ran
@@ -83,8 +84,9 @@ static void answer(const char *question)
 	take("main");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	int n = argc > 1 ? atoi(argv[1]) : 3;
 	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
 	sigset_t set = blocked();
 
@@ -98,7 +100,7 @@ int main(void)
 	while (!__atomic_load_n(&worker_tid, __ATOMIC_ACQUIRE))
 		msleep(1);
 	emit("worker %d", worker_tid);
-	for (int i = 1; i <= 3; i++) {
+	for (int i = 1; i <= n; i++) {
 		if (sigqueue(getpid(), SIGRTMIN + 1, (union sigval){.sival_int = 100 + i}))
 			die("sigqueue");
 		queue_thread(worker_tid, SIGRTMIN + 2, 200 + i);

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck disable=SC2154,SC2034
+# Threads that are hard to hold: born, dying, executing, signalled and traced while they are dumped.
+#
+# HARD_ROUNDS=100 is the long form: so many dumps where a few do otherwise.
+
+load helpers
+
+THREADCHECK=$TESTS/compare/threadcheck
+
+# rounds N: how many, N in the short form.
+rounds() {
+    echo "${HARD_ROUNDS:-$1}"
+}
+
+need_x86_64() {
+    [ "$(uname -m)" = x86_64 ] || skip "registers are checked for x86-64 only"
+}
+
+@test "a bomb of threads: every core is whole, and every thread is who it says" {
+    need_tool jq
+    need_x86_64
+    start_victim victim_bomb
+    local n passes=0 first max=0
+    remember "$VICTIM" loose
+    first=$(ask counts)
+    for n in $(seq "$(rounds 25)"); do
+        livecore -p "$VICTIM" -o core --force --json
+        expect_status 0
+        is_untouched "$VICTIM" loose || assert_untouched "$VICTIM" loose
+        check sane
+        "$THREADCHECK" tls "$(truth tid-offset)" "$(truth threads)" core
+        [ "$(json .n_threads)" -eq "$(check threads | wc -l)" ]
+        passes=$(json .passes)
+        # Threads that are found stop, and theirs come stopped: it does not go on for ever.
+        [ "$passes" -le 20 ] || fail "$passes passes"
+        [ "$passes" -le "$max" ] || max=$passes
+    done
+    echo "# at most $max passes over /proc/PID/task" >&3
+    wait_for 20 counters_beyond "$first" || fail "not every bomber and chain goes on" "$first" "$(ask counts)"
+}
+
+@test "5,000 threads: all of them, each with its own registers, in full and in minimal cores" {
+    need_x86_64
+    local n=5000 most kind
+    most=$(sort -n /proc/sys/kernel/threads-max /proc/sys/kernel/pid_max <(ulimit -u | grep -v unlimited) \
+        <(cat "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/pids.max" 2>/dev/null | grep -v max) | head -1)
+    [ "$most" -ge $((n + 3000)) ] || skip "only $most threads may exist here"
+    start_victim victim_many_threads "$n" marked
+    remember "$VICTIM" loose
+    find "/proc/$VICTIM/task" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n >tids
+    for kind in --verify --minimal; do
+        livecore -p "$VICTIM" -o core --force "$kind"
+        expect_status 0
+        assert_untouched "$VICTIM" loose
+        check sane
+        check threads | sort -n | cmp - tids
+        [ "$("$THREADCHECK" marks core)" -eq $((n - 1)) ]
+    done
+    # None of them came back from pause().
+    [ "$(ask marked | awk '$1 == "marked" { print $2 }')" -eq $((n - 1)) ]
+}
+
+@test "hundreds of queued signals, for the process and for a thread: all there, in order, with their values" {
+    local n=500 i
+    start_victim victim_signals "$n"
+    for i in 1 2 3; do
+        dump "$VICTIM" --minimal
+        dump "$VICTIM"
+    done
+    # While it is held, too: the last ones come behind the others.
+    hold_dump "$VICTIM"
+    kill -s RTMIN+1 "$VICTIM"
+    end_dump TERM
+    hold_dump "$VICTIM"
+    end_dump KILL
+    ask take >answer
+    {
+        echo "got worker 12 0"
+        for i in $(seq "$n"); do echo "got worker 36 $((200 + i))"; done
+        echo "got worker 15 0"
+        echo "got worker 34 300"
+        for i in $(seq "$n"); do echo "got worker 35 $((100 + i))"; done
+        echo "got worker 35 0"
+    } | diff -u - answer
+}
+
+@test "signals at full speed, for the process and for threads: each arrives, once, and in its turn" {
+    start_victim victim_flood
+    local i
+    for i in $(seq "$(rounds 20)"); do
+        livecore -p "$VICTIM" -o core --force
+        expect_status 0
+        livecore -p "$VICTIM" -o core --force --minimal
+        expect_status 0
+    done
+    check sane
+    assert_progress
+    assert_no_signal_lost
+    echo "# $(awk '$1 == "got"' "$(victim_out)" | tr '\n' ',')" >&3
+}
