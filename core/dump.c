@@ -261,6 +261,14 @@ static int freeze_and_read(struct job *job)
 	return r;
 }
 
+/* Of a process that has ended, any file of /proc may be what was missed first. */
+static void explain_end(struct job *job)
+{
+	if (job->r < 0 && job->r != -EINTR && job->err->stage != LC_STAGE_OUTPUT &&
+	    lc_target_check_alive(job->target, job->err) < 0)
+		job->r = -ESRCH;
+}
+
 static void *hold(void *arg)
 {
 	struct job *job = arg;
@@ -269,6 +277,7 @@ static void *hold(void *arg)
 	job->r = prepare(job);
 	if (job->r == 0)
 		job->r = freeze_and_read(job);
+	explain_end(job);
 	pthread_mutex_lock(&job->lock);
 	job->has_ended = true;
 	pthread_cond_signal(&job->ended);

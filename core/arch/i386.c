@@ -54,20 +54,27 @@ enum {
 static const int eintr_calls[] = {
 	3,   /* read, of a socket */
 	4,   /* write */
+	102, /* socketcall */
 	117, /* ipc: of its calls, only semop and semtimedop return EINTR so */
 	145, /* readv */
 	146, /* writev */
 	177, /* rt_sigtimedwait */
+	187, /* sendfile, to a socket */
+	239, /* sendfile64 */
 	247, /* io_getevents */
 	256, /* epoll_wait */
+	313, /* splice, with a socket */
 	319, /* epoll_pwait */
 	337, /* recvmmsg */
 	345, /* sendmmsg */
+	362, /* connect */
 	364, /* accept4 */
 	369, /* sendto */
 	370, /* sendmsg */
 	371, /* recvfrom */
 	372, /* recvmsg */
+	378, /* preadv2, of a socket with offset -1 */
+	379, /* pwritev2 */
 	385, /* io_pgetevents */
 	416, /* io_pgetevents_time64 */
 	417, /* recvmmsg_time64 */

@@ -35,6 +35,8 @@ static const int eintr_calls[] = {
 	1,   /* write */
 	19,  /* readv */
 	20,  /* writev */
+	40,  /* sendfile, to a socket */
+	42,  /* connect: a second one waits for the first one's connection */
 	43,  /* accept */
 	44,  /* sendto */
 	45,  /* recvfrom */
@@ -45,10 +47,13 @@ static const int eintr_calls[] = {
 	208, /* io_getevents */
 	220, /* semtimedop */
 	232, /* epoll_wait */
+	275, /* splice, with a socket */
 	281, /* epoll_pwait */
 	288, /* accept4 */
 	299, /* recvmmsg */
 	307, /* sendmmsg */
+	327, /* preadv2, of a socket with offset -1 */
+	328, /* pwritev2 */
 	333, /* io_pgetevents */
 	426, /* io_uring_enter: EINTR only if nothing was submitted */
 	441, /* epoll_pwait2 */

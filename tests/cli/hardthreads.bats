@@ -99,3 +99,141 @@ need_x86_64() {
     assert_no_signal_lost
     echo "# $(awk '$1 == "got"' "$(victim_out)" | tr '\n' ',')" >&3
 }
+
+# ---- job control ----------------------------------------------------------------------------------
+
+# slow_dump PID MICROSECONDS: in the background, to ./core, every ptrace() of which takes longer by that.
+# Sets DUMP.
+slow_dump() {
+    strace -q -f -o /dev/null -e trace=ptrace --inject="ptrace:delay_enter=$2" \
+        "$LIVECORE" -p "$1" -o core --force >dump.out 2>dump.err 3>&- &
+    DUMP=$!
+}
+
+# Milliseconds.
+nap_random() {
+    sleep "$(printf '0.%03d' $((RANDOM % $1)))"
+}
+
+# ends_stopped PID: every thread, for good. ends_running PID: none.
+ends_stopped() {
+    wait_for 10 all_have_state "$1" T || fail "not stopped" "$(grep -h State "/proc/$1/task"/*/status)"
+    sleep 0.05
+    all_have_state "$1" T || fail "it did not stay stopped"
+}
+
+none_stopped() {
+    ! grep -qE '^State:.[Tt]' "/proc/$1/task"/*/status
+}
+
+ends_running() {
+    wait_for 10 none_stopped "$1" || fail "a thread is stopped" "$(grep -h State "/proc/$1/task"/*/status)"
+}
+
+finish() {
+    status=0
+    wait "$DUMP" || status=$?
+    stderr=$(cat dump.err)
+}
+
+# The threads are seized, interrupted, read and let go one by one: a signal may come between any two.
+@test "SIGSTOP and SIGCONT at every stage: in the end it is as the last signal says" {
+    need_tool strace
+    without_leak_check
+    start_victim victim_busy 6
+    local i signal
+    for i in $(seq "$(rounds 24)"); do
+        # Each from the other state, and from its own.
+        case $((i % 4)) in
+        0) kill -STOP "$VICTIM" && signal=CONT ;;
+        1) kill -CONT "$VICTIM" && signal=STOP ;;
+        2) kill -STOP "$VICTIM" && signal=STOP ;;
+        3) kill -CONT "$VICTIM" && signal=CONT ;;
+        esac
+        slow_dump "$VICTIM" 2000
+        nap_random 350
+        kill "-$signal" "$VICTIM"
+        finish
+        expect_status 0
+        check sane
+        [ "$(tracer_of "$VICTIM")" = 0 ]
+        if [ "$signal" = STOP ]; then ends_stopped "$VICTIM"; else ends_running "$VICTIM"; fi
+    done
+    kill -CONT "$VICTIM"
+    assert_progress
+}
+
+tracer_of() {
+    awk '/^TracerPid:/ { print $2 }' "/proc/$1/status"
+}
+
+@test "SIGSTOP and SIGCONT in turns while dump follows dump" {
+    start_victim victim_busy 6
+    local i juggler
+    (
+        exec 3>&-
+        trap 'exit 0' TERM
+        while kill -STOP "$VICTIM" && kill -CONT "$VICTIM"; do :; done
+    ) &
+    juggler=$!
+    OTHERS+=("$juggler")
+    for i in $(seq "$(rounds 20)"); do
+        livecore -p "$VICTIM" -o core --force
+        expect_status 0
+        livecore -p "$VICTIM" -o core --force --minimal
+        expect_status 0
+    done
+    check sane
+    end_process "$juggler"
+    kill -STOP "$VICTIM"
+    ends_stopped "$VICTIM"
+    livecore -p "$VICTIM" -o core --force
+    expect_status 0
+    ends_stopped "$VICTIM"
+    kill -CONT "$VICTIM"
+    ends_running "$VICTIM"
+    assert_progress
+}
+
+@test "SIGTSTP and SIGTTIN while it is held: stopped by them afterwards" {
+    local signal
+    start_victim victim_busy 3
+    kill -TSTP "$VICTIM"
+    wait_for 3 all_have_state "$VICTIM" T || skip "the process group is orphaned here"
+    kill -CONT "$VICTIM"
+    for signal in TSTP TTIN TTOU; do
+        ends_running "$VICTIM"
+        hold_dump "$VICTIM"
+        kill "-$signal" "$VICTIM"
+        finish_dump
+        expect_status 0
+        ends_stopped "$VICTIM"
+        kill -CONT "$VICTIM"
+    done
+    assert_progress
+}
+
+@test "SIGKILL at any instant of a dump: it dies at once, and livecore says so or has its core" {
+    need_tool strace
+    without_leak_check
+    local i refused=0
+    for i in $(seq "$(rounds 12)"); do
+        start_victim victim_busy 4
+        slow_dump "$VICTIM" $((i % 2 * 1500))
+        nap_random $((i % 2 ? 300 : 60))
+        # Which waits for it: a process that is dead and held would not end.
+        stop_victim "$VICTIM"
+        finish
+        case $status in
+        0) check sane ;;
+        2)
+            refused=$((refused + 1))
+            expect_stderr "^livecore: (process [0-9]+ .*(ended|exiting)|there is no process)"
+            [ ! -e core ] || fail "a file is left"
+            ;;
+        *) fail "status $status: $stderr" ;;
+        esac
+        rm -f core
+    done
+    [ "$refused" -gt 0 ] || fail "it was never killed in time"
+}

@@ -145,8 +145,8 @@ expect_equal() {
     expect_equal "state of the calls" "$(ask any)" "$before"
     # Two of them are served, and come back as if nothing had been.
     ask wake >woken
-    grep -qx 'returned read_pipe 1 0' woken || fail "$(cat woken)"
-    grep -qx 'returned futex 0 0' woken || fail "$(cat woken)"
+    grep -q '^returned read_pipe 1 0 ' woken || fail "$(cat woken)"
+    grep -q '^returned futex 0 0 ' woken || fail "$(cat woken)"
     expect_equal "calls that came back" "$(grep -c '^returned' woken)" 2
 }
 

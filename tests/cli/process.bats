@@ -5,19 +5,76 @@
 load helpers
 
 @test "no system call comes back because of a dump, and the threads still wake up" {
-    start_victim victim_syscalls
     local i
+    start_victim victim_syscalls
+    ask status | grep ^returned >before || true
+    [ ! -s before ] || fail "came back before: $(cat before)"
     for i in 1 2 3; do
         dump "$VICTIM"
+        dump "$VICTIM" --minimal
     done
     ask status >answer
-    [ "$(grep -c ^waiting answer)" -ge 25 ]
+    [ "$(grep -c ^waiting answer)" -ge 50 ] || fail "$(cat "$(victim_out)")"
     ! grep ^returned answer || fail "came back: $(grep ^returned answer)"
     ask wake >answer
     [ "$(grep -c ^returned answer)" -eq 2 ] || fail "$(grep ^returned answer)"
-    grep -qx 'returned read_pipe 1 0' answer
-    grep -qx 'returned futex 0 0' answer
+    grep -q '^returned read_pipe 1 0 ' answer
+    grep -q '^returned futex 0 0 ' answer
+    rm before answer
+}
+
+@test "no system call comes back because livecore is killed" {
+    start_victim victim_syscalls
+    local i
+    for i in 1 2 3; do
+        hold_dump "$VICTIM"
+        end_dump KILL
+    done
+    ! ask status | grep ^returned || fail "came back"
+}
+
+# Where the kernel keeps the time (nanosleep, poll, select, futex, ...) it is not lengthened by the dumps;
+# where it does not (epoll_wait, a socket's time-out, ...), it starts anew with the last one. None ends early,
+# and none with EINTR.
+@test "time-outs end when they should, and as they should" {
+    local began call value error ms pid state
+    start_victim victim_syscalls 5
+    pid=$VICTIM
+    while [ "$(uptime_ms "$pid")" -lt 4000 ]; do
+        livecore -p "$pid" -o core --force --minimal
+        expect_status 0
+        sleep 0.2
+    done
+    sleep 5.5
+    ask status >answer
+    for call in nanosleep clock_nanosleep clock_nanosleep_relative select:0 ppoll:0 ppoll_mask:0 poll:0 futex_timeout:110 \
+        sem_timedwait:110 mq_timedreceive:110 read_timerfd epoll_wait_timeout epoll_pwait2 \
+        semtimedop:11 sigtimedwait:11 read_sock_timeout:11 accept_timeout:11 recv_timeout:11 recvmsg_timeout:11 \
+        recvmmsg_timeout:11 readv_timeout:11 preadv2_timeout:11 send_timeout:11 sendmsg_timeout:11 sendmmsg_timeout:11 \
+        write_sock_timeout:11 writev_timeout:11 pwritev2_timeout:11 sendfile_timeout:11 splice_timeout:11 connect_timeout:11; do
+        error=0
+        [[ $call != *:* ]] || error=${call#*:}
+        read -r state _ value got ms < <(grep "^[a-z]* ${call%:*}\( \|$\)" answer) || true
+        [ "$state" != waiting ] || fail "${call%:*} has not returned" "$(cat answer)"
+        [ -n "$state" ] || fail "no ${call%:*}"
+        [ "$got" -eq "$error" ] || fail "${call%:*}: error $got, not $error"
+        [ "$ms" -ge 4990 ] || fail "${call%:*} took $ms ms"
+    done
+    # The kernel's own time: anew, it would be nine seconds and more.
+    for call in nanosleep clock_nanosleep clock_nanosleep_relative poll futex_timeout sem_timedwait mq_timedreceive read_timerfd; do
+        ms=$(awk -v call="$call" '$2 == call { print $5 }' answer)
+        [ "$ms" -lt 8900 ] || fail "$call took $ms ms"
+    done
+    # Without a time-out: still there.
+    grep -qx 'waiting pause' answer
+    ! grep -E '^returned [a-z_0-9]+ -1 4 ' answer || fail "EINTR"
     rm answer
+}
+
+# uptime_ms PID: since it was started.
+uptime_ms() {
+    awk -v ticks="$(getconf CLK_TCK)" -v start="$(sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20)" \
+        '{ printf "%d", ($1 - start / ticks) * 1000 }' /proc/uptime
 }
 
 @test "the system calls of a stopped process do not come back either" {

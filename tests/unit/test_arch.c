@@ -96,9 +96,10 @@ static void test_fix_eintr_64(void)
 	ok(!lc_arch_x86_64.fix_eintr(regs, sizeof(regs)), "once is enough");
 	put64(regs, 80, -EINTR);
 	put64(regs, 120, 42);
-	ok(!lc_arch_x86_64.fix_eintr(regs, sizeof(regs)), "connect must not be done again");
+	ok(lc_arch_x86_64.fix_eintr(regs, sizeof(regs)), "connect goes on waiting");
+	put64(regs, 80, -EINTR);
 	put64(regs, 120, 3);
-	ok(!lc_arch_x86_64.fix_eintr(regs, sizeof(regs)), "nor close");
+	ok(!lc_arch_x86_64.fix_eintr(regs, sizeof(regs)), "close must not be done again");
 	put64(regs, 120, -1);
 	ok(!lc_arch_x86_64.fix_eintr(regs, sizeof(regs)), "not in a system call");
 	put64(regs, 120, 232);
@@ -122,7 +123,12 @@ static void test_fix_eintr_32(void)
 	call = 102;
 	memcpy(regs + 24, &eax, 4);
 	memcpy(regs + 44, &call, 4);
-	ok(!lc_arch_i386.fix_eintr(regs, sizeof(regs)), "i386: socketcall may be connect");
+	ok(lc_arch_i386.fix_eintr(regs, sizeof(regs)), "i386: socketcall");
+	eax = -EINTR;
+	call = 6;
+	memcpy(regs + 24, &eax, 4);
+	memcpy(regs + 44, &call, 4);
+	ok(!lc_arch_i386.fix_eintr(regs, sizeof(regs)), "i386: not close");
 }
 
 int main(void)

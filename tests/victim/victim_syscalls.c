@@ -3,9 +3,10 @@
  * One thread in each system call that sleeps. None of them may come back, least of all with EINTR,
  * because somebody looked at the process.
  *
+ *   victim_syscalls [SECONDS]         the time-out of those that have one (3600)
  *   call NAME TID
  *   skip NAME REASON
- *   answer to any question: waiting NAME, or returned NAME VALUE ERRNO, for each
+ *   answer to any question: waiting NAME, or returned NAME VALUE ERRNO MILLISECONDS, for each
  *   answer to "wake": the pipe and the condition are served first, so that two calls come back
  * right
  */
@@ -15,6 +16,7 @@
 #include <mqueue.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -23,9 +25,12 @@
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #include "victim.h"
@@ -39,10 +44,11 @@ struct call {
 	int state;
 	long value;
 	int error;
+	long ms;             /* how long it took */
 	const char *missing; /* why it could not be made */
 };
 
-static struct timespec hour = {.tv_sec = 3600};
+static struct timespec timeout = {.tv_sec = 3600};
 static __thread struct call *self;
 static int wake_pipe[2];
 static uint32_t wake_futex;
@@ -72,6 +78,43 @@ static int quiet_socket(int type)
 	return fds[0];
 }
 
+static char one_byte[1];
+
+static int with_timeout(int fd, int option)
+{
+	struct timeval value = {.tv_sec = timeout.tv_sec};
+
+	if (setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)))
+		die("setsockopt");
+	return fd;
+}
+
+static int timeout_ms(void)
+{
+	return (int)timeout.tv_sec * 1000;
+}
+
+static long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Writes until nothing more fits. */
+static int full(int fd)
+{
+	static const char block[4096];
+	int flags = fcntl(fd, F_GETFL);
+
+	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	while (write(fd, block, sizeof(block)) > 0 || write(fd, block, 1) > 0)
+		;
+	fcntl(fd, F_SETFL, flags);
+	return fd;
+}
+
 static sigset_t waited_for(void)
 {
 	sigset_t set;
@@ -83,7 +126,7 @@ static sigset_t waited_for(void)
 
 static long run_nanosleep(void)
 {
-	return nanosleep(&hour, NULL);
+	return nanosleep(&timeout, NULL);
 }
 
 static long run_clock_nanosleep(void)
@@ -91,7 +134,7 @@ static long run_clock_nanosleep(void)
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += 3600;
+	until.tv_sec += timeout.tv_sec;
 	errno = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 	return errno ? -1 : 0;
 }
@@ -100,26 +143,26 @@ static long run_poll(void)
 {
 	struct pollfd fd = {.fd = quiet_pipe(), .events = POLLIN};
 
-	return poll(&fd, 1, 3600000);
+	return poll(&fd, 1, timeout_ms());
 }
 
 static long run_ppoll(void)
 {
 	struct pollfd fd = {.fd = quiet_pipe(), .events = POLLIN};
-	struct timespec timeout = hour;
+	struct timespec left = timeout;
 
-	return ppoll(&fd, 1, &timeout, NULL);
+	return ppoll(&fd, 1, &left, NULL);
 }
 
 static long run_select(void)
 {
-	struct timeval timeout = {.tv_sec = 3600};
+	struct timeval left = {.tv_sec = timeout.tv_sec};
 	int fd = quiet_pipe();
 	fd_set set;
 
 	FD_ZERO(&set);
 	FD_SET(fd, &set);
-	return select(fd + 1, &set, NULL, NULL, &timeout);
+	return select(fd + 1, &set, NULL, NULL, &left);
 }
 
 static long run_pselect(void)
@@ -133,9 +176,9 @@ static long run_pselect(void)
 	return pselect(fd + 1, &set, NULL, NULL, NULL, &mask);
 }
 
-static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
+static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *until)
 {
-	return syscall(SYS_futex, word, op, value, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
+	return syscall(SYS_futex, word, op, value, until, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 static long run_futex(void)
@@ -147,7 +190,7 @@ static long run_futex_timeout(void)
 {
 	static uint32_t word;
 
-	return futex(&word, FUTEX_WAIT_PRIVATE, 0, &hour);
+	return futex(&word, FUTEX_WAIT_PRIVATE, 0, &timeout);
 }
 
 static long run_cond_wait(void)
@@ -180,7 +223,7 @@ static long run_epoll_wait_timeout(void)
 {
 	struct epoll_event event;
 
-	return epoll_wait(quiet_epoll(), &event, 1, 3600000);
+	return epoll_wait(quiet_epoll(), &event, 1, timeout_ms());
 }
 
 static long run_epoll_pwait(void)
@@ -207,7 +250,7 @@ static long run_read_eventfd(void)
 
 static long run_read_timerfd(void)
 {
-	struct itimerspec timer = {.it_value = hour};
+	struct itimerspec timer = {.it_value = timeout};
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	uint64_t value;
 
@@ -227,11 +270,9 @@ static long run_read_inotify(void)
 
 static long run_read_sock_timeout(void)
 {
-	struct timeval timeout = {.tv_sec = 3600};
-	int fd = quiet_socket(SOCK_STREAM);
+	int fd = with_timeout(quiet_socket(SOCK_STREAM), SO_RCVTIMEO);
 	char byte;
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	return read(fd, &byte, 1);
 }
 
@@ -281,7 +322,7 @@ static long run_semtimedop(void)
 {
 	struct sembuf down = {.sem_op = -1};
 
-	return semtimedop(quiet_semaphore(), &down, 1, &hour);
+	return semtimedop(quiet_semaphore(), &down, 1, &timeout);
 }
 
 static long run_msgrcv(void)
@@ -302,7 +343,7 @@ static long run_sigtimedwait(void)
 {
 	sigset_t set = waited_for();
 
-	return sigtimedwait(&set, NULL, &hour);
+	return sigtimedwait(&set, NULL, &timeout);
 }
 
 static long run_sigwaitinfo(void)
@@ -407,34 +448,406 @@ static long run_open_fifo(void)
 	return open("fifo", O_RDONLY | O_CLOEXEC);
 }
 
-#define CALL(name)                                                                                 \
+/* Less usual ones, and each kind that signal(7) names. */
+
+static long run_clock_nanosleep_relative(void)
+{
+	errno = clock_nanosleep(CLOCK_MONOTONIC, 0, &timeout, NULL);
+	return errno ? -1 : 0;
+}
+
+static long run_ppoll_mask(void)
+{
+	struct pollfd fd = {.fd = quiet_pipe(), .events = POLLIN};
+	struct timespec left = timeout;
+	sigset_t mask = waited_for();
+
+	return ppoll(&fd, 1, &left, &mask);
+}
+
+static long run_futex_waitv(void)
+{
+#ifdef SYS_futex_waitv
+	static uint32_t word;
+	struct {
+		uint64_t value, address;
+		uint32_t flags, reserved;
+	} waiter = {.address = (uintptr_t)&word, .flags = 2 /* FUTEX_32 */ | FUTEX_PRIVATE_FLAG};
+
+	syscall(SYS_futex_waitv, &waiter, 1, 0, NULL, 0);
+	if (errno == ENOSYS)
+		return unavailable("no futex_waitv()");
+	return -1;
+#else
+	return unavailable("no futex_waitv()");
+#endif
+}
+
+static uint32_t pi_word;
+
+static long run_futex_lock_pi(void)
+{
+	/* its owner is the first thread */
+	__atomic_store_n(&pi_word, (uint32_t)getpid(), __ATOMIC_RELEASE);
+	return syscall(SYS_futex, &pi_word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
+}
+
+static long run_sem_timedwait(void)
+{
+	static sem_t sem;
+	struct timespec until;
+
+	sem_init(&sem, 0, 0);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += timeout.tv_sec;
+	return sem_timedwait(&sem, &until);
+}
+
+static long run_epoll_pwait2(void)
+{
+#ifdef SYS_epoll_pwait2
+	struct epoll_event event;
+	int64_t left[2] = {timeout.tv_sec, 0};
+	long r = syscall(SYS_epoll_pwait2, quiet_epoll(), &event, 1, left, NULL, 0);
+
+	if (r < 0 && errno == ENOSYS)
+		return unavailable("no epoll_pwait2()");
+	return r;
+#else
+	return unavailable("no epoll_pwait2()");
+#endif
+}
+
+static long run_read_signalfd(void)
+{
+	struct signalfd_siginfo info;
+	sigset_t set = waited_for();
+
+	return read(signalfd(-1, &set, SFD_CLOEXEC), &info, sizeof(info));
+}
+
+static long run_read_tty(void)
+{
+	char byte;
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), tty;
+
+	if (fd < 0 || grantpt(fd) || unlockpt(fd))
+		return unavailable("no pseudo-terminal");
+	tty = open(ptsname(fd), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (tty < 0)
+		return unavailable("no pseudo-terminal");
+	return read(tty, &byte, 1);
+}
+
+static long run_write_pipe(void)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		die("pipe2");
+	return write(full(fds[1]), "x", 1);
+}
+
+static long run_splice(void)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		die("pipe2");
+	return splice(quiet_pipe(), NULL, fds[1], NULL, 1, 0);
+}
+
+static long run_tee(void)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		die("pipe2");
+	return tee(quiet_pipe(), fds[1], 1, 0);
+}
+
+static long run_accept_timeout(void)
+{
+	return accept(with_timeout(quiet_listener(), SO_RCVTIMEO), NULL, NULL);
+}
+
+static long run_recv_timeout(void)
+{
+	char byte;
+
+	return recv(with_timeout(quiet_socket(SOCK_STREAM), SO_RCVTIMEO), &byte, 1, 0);
+}
+
+static long run_recvmsg_timeout(void)
+{
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return recvmsg(with_timeout(quiet_socket(SOCK_DGRAM), SO_RCVTIMEO), &msg, 0);
+}
+
+static long run_recvmmsg_timeout(void)
+{
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct mmsghdr msg = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}};
+
+	return recvmmsg(with_timeout(quiet_socket(SOCK_DGRAM), SO_RCVTIMEO), &msg, 1, 0, NULL);
+}
+
+static long run_readv_timeout(void)
+{
+	char byte;
+	struct iovec iov = {&byte, 1};
+
+	return readv(with_timeout(quiet_socket(SOCK_STREAM), SO_RCVTIMEO), &iov, 1);
+}
+
+static long run_preadv2_timeout(void)
+{
+	char byte;
+	struct iovec iov = {&byte, 1};
+
+	return preadv2(with_timeout(quiet_socket(SOCK_STREAM), SO_RCVTIMEO), &iov, 1, -1, 0);
+}
+
+static int full_socket(void)
+{
+	return full(with_timeout(quiet_socket(SOCK_STREAM), SO_SNDTIMEO));
+}
+
+static long run_send_timeout(void)
+{
+	return send(full_socket(), "x", 1, MSG_NOSIGNAL);
+}
+
+static long run_sendmsg_timeout(void)
+{
+	struct iovec iov = {one_byte, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return sendmsg(full_socket(), &msg, MSG_NOSIGNAL);
+}
+
+static long run_sendmmsg_timeout(void)
+{
+	struct iovec iov = {one_byte, 1};
+	struct mmsghdr msg = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}};
+
+	return sendmmsg(full_socket(), &msg, 1, MSG_NOSIGNAL);
+}
+
+static long run_write_sock_timeout(void)
+{
+	return write(full_socket(), "x", 1);
+}
+
+static long run_writev_timeout(void)
+{
+	struct iovec iov = {one_byte, 1};
+
+	return writev(full_socket(), &iov, 1);
+}
+
+static long run_pwritev2_timeout(void)
+{
+	struct iovec iov = {one_byte, 1};
+
+	return pwritev2(full_socket(), &iov, 1, -1, 0);
+}
+
+static long run_sendfile_timeout(void)
+{
+	return sendfile(full_socket(), open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL, 4096);
+}
+
+static long run_splice_timeout(void)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) || write(fds[1], "x", 1) != 1)
+		die("pipe2");
+	return splice(fds[0], NULL, full_socket(), NULL, 1, 0);
+}
+
+/* The queue of the listening socket is full. */
+static long run_connect_timeout(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(sa_family_t);
+	int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), client;
+
+	/* a name of the kernel's choice */
+	if (server < 0 || bind(server, (struct sockaddr *)&address, len))
+		die("bind");
+	len = sizeof(address);
+	if (listen(server, 0) || getsockname(server, (struct sockaddr *)&address, &len))
+		die("listen");
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	while (connect(client, (struct sockaddr *)&address, len) == 0)
+		client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	client = with_timeout(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), SO_SNDTIMEO);
+	return connect(client, (struct sockaddr *)&address, len);
+}
+
+static long run_msgsnd(void)
+{
+	struct {
+		long type;
+		char text[1024];
+	} message = {.type = 1};
+	int id = msgget(IPC_PRIVATE, 0600);
+
+	if (id < 0)
+		die("msgget");
+	emit("msq %d", id);
+	while (msgsnd(id, &message, sizeof(message.text), IPC_NOWAIT) == 0)
+		;
+	return msgsnd(id, &message, sizeof(message.text), 0);
+}
+
+static mqd_t queue_open(char kind)
+{
+	struct mq_attr attr = {.mq_maxmsg = 1, .mq_msgsize = 8};
+	char name[32];
+	mqd_t queue;
+
+	snprintf(name, sizeof(name), "/victim.%c.%d", kind, getpid());
+	queue = mq_open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600, &attr);
+	if (queue != (mqd_t)-1)
+		mq_unlink(name);
+	return queue;
+}
+
+static long run_mq_timedreceive(void)
+{
+	mqd_t queue = queue_open('r');
+	struct timespec until;
+	char text[8];
+
+	if (queue == (mqd_t)-1)
+		return unavailable("no mq_open()");
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += timeout.tv_sec;
+	return mq_timedreceive(queue, text, sizeof(text), NULL, &until);
+}
+
+static long run_mq_send(void)
+{
+	mqd_t queue = queue_open('s');
+
+	if (queue == (mqd_t)-1)
+		return unavailable("no mq_open()");
+	mq_send(queue, "x", 1, 0);
+	return mq_send(queue, "x", 1, 0);
+}
+
+static long run_ofd_setlkw(void)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 8, .l_len = 1};
+
+	if (fcntl(lock_open(), F_OFD_SETLK, &lock))
+		die("F_OFD_SETLK");
+	return fcntl(lock_open(), F_OFD_SETLKW, &lock);
+}
+
+static long run_waitid(void)
+{
+	siginfo_t info;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	emit("child %d", pid);
+	return waitid(P_PID, (id_t)pid, &info, WEXITED);
+}
+
+#define CALL(call_name)                                                                            \
 	{                                                                                          \
-#name, run_##name, 0, WAITING, 0, 0, NULL                                          \
+		.name = #call_name, .run = run_##call_name                                         \
 	}
 
 static struct call calls[] = {
-	CALL(nanosleep),    CALL(clock_nanosleep), CALL(poll),
-	CALL(ppoll),	    CALL(select),	   CALL(pselect),
-	CALL(futex),	    CALL(futex_timeout),   CALL(cond_wait),
-	CALL(epoll_wait),   CALL(epoll_pwait),	   CALL(epoll_wait_timeout),
-	CALL(read_pipe),    CALL(read_eventfd),	   CALL(read_timerfd),
-	CALL(read_inotify), CALL(recvmsg),	   CALL(read_sock_timeout),
-	CALL(accept),	    CALL(semop),	   CALL(semtimedop),
-	CALL(msgrcv),	    CALL(sigtimedwait),	   CALL(sigwaitinfo),
-	CALL(sigsuspend),   CALL(pause),	   CALL(wait4_child),
-	CALL(io_getevents), CALL(io_uring),	   CALL(flock),
-	CALL(setlkw),	    CALL(mq_receive),	   CALL(open_fifo),
+	CALL(nanosleep),
+	CALL(clock_nanosleep),
+	CALL(poll),
+	CALL(ppoll),
+	CALL(select),
+	CALL(pselect),
+	CALL(futex),
+	CALL(futex_timeout),
+	CALL(cond_wait),
+	CALL(epoll_wait),
+	CALL(epoll_pwait),
+	CALL(epoll_wait_timeout),
+	CALL(read_pipe),
+	CALL(read_eventfd),
+	CALL(read_timerfd),
+	CALL(read_inotify),
+	CALL(recvmsg),
+	CALL(read_sock_timeout),
+	CALL(accept),
+	CALL(semop),
+	CALL(semtimedop),
+	CALL(msgrcv),
+	CALL(sigtimedwait),
+	CALL(sigwaitinfo),
+	CALL(sigsuspend),
+	CALL(pause),
+	CALL(wait4_child),
+	CALL(io_getevents),
+	CALL(io_uring),
+	CALL(flock),
+	CALL(setlkw),
+	CALL(mq_receive),
+	CALL(open_fifo),
+	CALL(clock_nanosleep_relative),
+	CALL(ppoll_mask),
+	CALL(futex_waitv),
+	CALL(futex_lock_pi),
+	CALL(sem_timedwait),
+	CALL(epoll_pwait2),
+	CALL(read_signalfd),
+	CALL(read_tty),
+	CALL(write_pipe),
+	CALL(splice),
+	CALL(tee),
+	CALL(accept_timeout),
+	CALL(recv_timeout),
+	CALL(recvmsg_timeout),
+	CALL(recvmmsg_timeout),
+	CALL(readv_timeout),
+	CALL(preadv2_timeout),
+	CALL(send_timeout),
+	CALL(sendmsg_timeout),
+	CALL(sendmmsg_timeout),
+	CALL(write_sock_timeout),
+	CALL(writev_timeout),
+	CALL(pwritev2_timeout),
+	CALL(sendfile_timeout),
+	CALL(splice_timeout),
+	CALL(connect_timeout),
+	CALL(msgsnd),
+	CALL(mq_timedreceive),
+	CALL(mq_send),
+	CALL(ofd_setlkw),
+	CALL(waitid),
 };
 
 static void *start(void *arg)
 {
-	long value;
+	long value, began = now_ms();
 
 	self = arg;
 	prctl(PR_SET_NAME, self->name);
 	__atomic_store_n(&self->tid, victim_tid(), __ATOMIC_RELEASE);
 	errno = 0;
 	value = self->run();
+	self->ms = now_ms() - began;
 	self->value = value;
 	self->error = value < 0 ? errno : 0;
 	__atomic_store_n(&self->state, self->missing ? UNAVAILABLE : RETURNED, __ATOMIC_RELEASE);
@@ -474,16 +887,19 @@ static void answer(const char *question)
 			emit("waiting %s", call->name);
 			break;
 		case RETURNED:
-			emit("returned %s %ld %d", call->name, call->value, call->error);
+			emit("returned %s %ld %d %ld", call->name, call->value, call->error,
+			     call->ms);
 			break;
 		}
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	sigset_t set = waited_for();
 
+	if (argc > 1)
+		timeout.tv_sec = atol(argv[1]);
 	victim_begin();
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	if (pipe2(wake_pipe, O_CLOEXEC))
