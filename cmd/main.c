@@ -10,6 +10,7 @@
 #include "../core/livecore.h"
 #include "options.h"
 #include "output.h"
+#include "privilege.h"
 #include "progress.h"
 #include "report.h"
 #include "signals.h"
@@ -47,6 +48,7 @@ static int dump(const struct options *options, struct lc_target *target, struct 
 		.timeout_ns = options->timeout_ns,
 		.max_freeze_ns = options->max_freeze_ns,
 		.yield = options->yield,
+		.for_caller = options->for_caller,
 		.wait_ns = options->wait_ns,
 		.abort = signals_abort_flag(),
 		.progress_arg = &progress,
@@ -135,6 +137,7 @@ static enum exit_status preview_one(const struct options *options, pid_t pid)
 		.filter = options->filter,
 		.all = options->all,
 		.minimal = options->minimal,
+		.for_caller = options->for_caller,
 	};
 	struct lc_target *target = NULL;
 	struct lc_preview preview = {0};
@@ -180,12 +183,19 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	enum exit_status status;
-	bool as_gcore;
+	bool as_gcore, for_caller;
+	int r;
 
+	r = privilege_drop(&for_caller);
+	if (r < 0) {
+		report_no_start("cannot give up its privileges", -r);
+		return STATUS_NOTHING;
+	}
 	if (open_standard_streams() < 0)
 		return STATUS_NOTHING;
 	setlocale(LC_CTYPE, "");
 	options_parse(argc, argv, &options);
+	options.for_caller = for_caller;
 	/* A dry run holds nothing: it dies of any signal, and of SIGPIPE without a word. */
 	if (!options.dry_run)
 		signals_catch();

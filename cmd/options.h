@@ -53,6 +53,8 @@ struct options {
 	bool json;
 	enum progress_mode progress;
 
+	bool for_caller; /* not from the command line: privilege.h */
+
 	bool as_gcore; /* called by that name: messages and statuses of gdb's script */
 };
 

@@ -38,6 +38,11 @@ static void put_error(FILE *out, const struct options *options, const struct lc_
 		put_line(out, options, "hint: ", err->hint);
 }
 
+void report_no_start(const char *what, int code)
+{
+	fprintf(stderr, "livecore: %s: %s\n", what, strerror(code));
+}
+
 static void put_loss(FILE *out, const struct options *options, const struct lc_loss *loss)
 {
 	char size[TEXT_FIGURE_SIZE];

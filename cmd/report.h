@@ -32,6 +32,9 @@ void report_outcome(const struct options *options, const struct outcome *outcome
 void report_preview(const struct options *options, const struct outcome *outcome,
 		    const struct lc_preview *preview);
 
+/* Says that livecore cannot begin at all. */
+void report_no_start(const char *what, int code);
+
 /* True if something of it could not be written to standard output; that was said then. */
 bool report_was_lost(void);
 

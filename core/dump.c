@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "caller.h"
 #include "err.h"
 #include "frozen.h"
 #include "sharers.h"
@@ -243,7 +244,9 @@ static int freeze_and_read(struct job *job)
 	int r;
 
 	atomic_store(&job->freezing, true);
+	lc_caller_raise(job->request->for_caller);
 	r = lc_threads_freeze(job->target, &options, &f->threads, job->err);
+	lc_caller_lower(job->request->for_caller);
 	atomic_store(&job->freezing, false);
 	if (r < 0)
 		return r;

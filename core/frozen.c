@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "caller.h"
 #include "err.h"
 #include "filter.h"
 
@@ -26,10 +27,11 @@ static uint64_t user_limit(const struct lc_vmas *vmas)
 static bool has_memory(const struct lc_target *target)
 {
 	struct lc_text auxv = {0};
-	bool has = lc_procfs_read(target->dirfd, "auxv", &auxv) == 0 && auxv.len > 0;
+	int r = lc_procfs_read(target->dirfd, "auxv", &auxv);
+	bool has = r == 0 ? auxv.len > 0 : r == -EACCES || r == -EPERM;
 
 	lc_text_free(&auxv);
-	return has;
+	return has; /* also if it is not ours any more: a set-uid program */
 }
 
 /* The memory that was opened is not the process's any more. */
@@ -60,6 +62,8 @@ int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *los
 	};
 	int r = lc_vmas_read(p->taskfd, &p->hints, &f->vmas);
 
+	if (r == -EACCES || r == -EPERM)
+		return lc_target_why_denied(p->target, -r, err);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read /proc/%d/maps: %s",
 				  p->target->id.pid, strerror(-r));
@@ -151,13 +155,33 @@ int lc_frozen_check_space(const struct lc_frozen *f, const struct lc_request *re
 	return -ENOSPC;
 }
 
+/*
+ * What a capability opened and who was seized by it while the target ran is looked at again now
+ * that it cannot change: it may have executed a set-uid program in between, and come back from it.
+ * The memory is opened anew, so that it is that of the process which is checked; what is read of
+ * /proc next, the kernel checks by the caller's own rights.
+ */
+static int reopen_for_caller(struct lc_prep *p, struct lc_err *err)
+{
+	int opened, r;
+
+	if (!p->request->for_caller)
+		return 0;
+	lc_memsrc_close(&p->memsrc);
+	opened = lc_memsrc_open(&p->memsrc, p->info.tid, p->taskfd, true);
+	r = lc_caller_check(p->target, true, err);
+	if (r == 0 && opened < 0)
+		r = lc_target_why_denied(p->target, -opened, err);
+	return r;
+}
+
 /* The thread through which the memory is reached may have exited since. */
 int lc_frozen_reopen(struct lc_prep *p, const struct lc_frozen *f, struct lc_err *err)
 {
 	const struct lc_thread *first = lc_threads_first(&f->threads);
 
 	if (!first || first->tid == p->info.tid)
-		return 0;
+		return reopen_for_caller(p, err);
 	lc_close(&p->taskfd);
 	p->taskfd = lc_prep_open_task(p->target, first->tid);
 	if (p->taskfd < 0)
@@ -167,7 +191,7 @@ int lc_frozen_reopen(struct lc_prep *p, const struct lc_frozen *f, struct lc_err
 					    first->tid);
 	p->info.tid = first->tid;
 	p->memsrc.tid = first->tid;
-	return 0;
+	return reopen_for_caller(p, err);
 }
 
 /* exec() gives the process a new auxiliary vector; all that was opened is of the memory before it.

@@ -140,6 +140,12 @@ struct lc_request {
 	uint64_t max_freeze_ns;
 	/* Let go when a signal newly pends on the frozen target, unless it would be ignored. */
 	bool yield;
+	/*
+	 * This program has CAP_SYS_PTRACE, permitted and not in effect, which its caller has not
+	 * (file capabilities): it is raised where it is needed, and a target that is not the
+	 * caller's own is refused.
+	 */
+	bool for_caller;
 	/* How long to wait for another livecore that dumps the same process; 0: not at all. */
 	uint64_t wait_ns;
 	const volatile sig_atomic_t *abort; /* non-zero: let go, return -EINTR. May be NULL */

@@ -7,15 +7,20 @@
 
 #include <fcntl.h>
 
+#include "caller.h"
 #include "err.h"
 
-int lc_memsrc_open(struct lc_memsrc *src, pid_t tid, int taskfd)
+int lc_memsrc_open(struct lc_memsrc *src, pid_t tid, int taskfd, bool for_caller)
 {
 	char probe;
 	struct iovec local = {&probe, 1}, remote = {NULL, 1};
 
 	src->tid = tid;
+	/* What is opened stays this memory, whatever the process becomes. process_vm_readv() would
+	 * ask for the capability each time: without it, it is the kernel that looks again. */
+	lc_caller_raise(for_caller);
 	src->memfd = openat(taskfd, "mem", O_RDONLY | O_CLOEXEC);
+	lc_caller_lower(for_caller);
 	/* address 0 is nobody's: EFAULT means that we may */
 	src->no_vm = process_vm_readv(tid, &local, 1, &remote, 1, 0) < 0 && errno != EFAULT;
 	if (src->memfd < 0 && src->no_vm)

@@ -16,8 +16,9 @@ struct lc_memsrc {
 	bool no_vm; /* process_vm_readv is denied (seccomp) or absent */
 };
 
-/* `taskfd` is the directory of that thread. Returns 0, or -errno if neither way is open. */
-LC_MUST_CHECK int lc_memsrc_open(struct lc_memsrc *src, pid_t tid, int taskfd);
+/* `taskfd` is the directory of that thread; `for_caller` is the request's. Returns 0, or -errno if
+ * neither way is open. */
+LC_MUST_CHECK int lc_memsrc_open(struct lc_memsrc *src, pid_t tid, int taskfd, bool for_caller);
 void lc_memsrc_close(struct lc_memsrc *src);
 
 /*

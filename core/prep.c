@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "caller.h"
 #include "err.h"
 
 struct pick {
@@ -64,7 +65,7 @@ static int open_living_task(struct lc_prep *p, struct lc_err *err)
 
 static int open_memory(struct lc_prep *p, struct lc_err *err)
 {
-	int r = lc_memsrc_open(&p->memsrc, p->info.tid, p->taskfd);
+	int r = lc_memsrc_open(&p->memsrc, p->info.tid, p->taskfd, p->request->for_caller);
 
 	if (r == -EPERM || r == -EACCES)
 		return lc_target_why_denied(p->target, EPERM, err);
@@ -112,8 +113,10 @@ void lc_prep_free(struct lc_prep *p)
 
 int lc_prep_open(struct lc_prep *p, struct lc_err *err)
 {
-	int r = open_living_task(p, err);
+	int r = lc_caller_check(p->target, p->request->for_caller, err);
 
+	if (r == 0)
+		r = open_living_task(p, err);
 	if (r == 0 && lc_mounts_read(p->target, &p->mounts) < 0)
 		r = lc_err_set(err, ENOMEM, LC_STAGE_TARGET, "out of memory");
 	if (r == 0)
@@ -124,6 +127,8 @@ int lc_prep_open(struct lc_prep *p, struct lc_err *err)
 		return r;
 	lc_mapfile_open_root(&p->file);
 	r = lc_vma_hints_read(p->taskfd, &p->hints);
+	if (r == -EACCES || r == -EPERM)
+		return lc_target_why_denied(p->target, -r, err);
 	if (r < 0 && r != -ENOENT)
 		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d/smaps: %s",
 				  p->target->id.pid, strerror(-r));

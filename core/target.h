@@ -32,4 +32,8 @@ LC_MUST_CHECK int lc_target_lock(const struct lc_target *target, uint64_t wait_n
  * Returns -code. */
 int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err *err);
 
+/* Is it the caller's own, so that only a rule such as Yama's could keep it from the caller? Returns
+ * 0, -EPERM with the difference in the error, or -ESRCH. */
+LC_MUST_CHECK int lc_target_check_owned(const struct lc_target *target, struct lc_err *err);
+
 #endif

@@ -18,13 +18,20 @@
 #define CAP_DAC_READ_SEARCH_BIT 2
 #define CAP_SYS_PTRACE_BIT      19
 
-static bool ids_differ(const struct lc_denial_facts *f)
+/* Real, effective, saved: those that the kernel compares. The fourth is the file system's. */
+#define N_COMPARED 3
+
+static bool ids_differ(const struct lc_denial_facts *f, size_t n)
 {
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < n; i++)
 		if (f->target.uid[i] != f->uid || f->target.gid[i] != f->gid)
 			return true;
 	return false;
 }
+
+/* Capabilities of the file, which are raised for the caller's own processes alone (caller.h). */
+#define FOR_CALLER_HINT                                                                            \
+	"livecore's file capabilities serve the caller's own processes alone: run it as %s"
 
 static void say_traced(const struct lc_denial_facts *f, struct lc_err *err)
 {
@@ -41,10 +48,14 @@ static void say_ids(const struct lc_denial_facts *f, struct lc_err *err)
 		   "process %d (%s) runs as uid %u gid %u (effective %u, %u), you as %u, %u",
 		   f->pid, f->target_comm, f->target.uid[0], f->target.gid[0], f->target.uid[1],
 		   f->target.gid[1], f->uid, f->gid);
-	lc_err_hint(err,
-		    "run livecore as that user (sudo -u '#%u'), as root, or with CAP_SYS_PTRACE "
-		    "and CAP_DAC_READ_SEARCH",
-		    f->target.uid[0]);
+	if (f->for_caller)
+		lc_err_hint(err, FOR_CALLER_HINT, "that user, or as root");
+	else
+		lc_err_hint(err,
+			    "run livecore as that user (sudo -u '#%u'), as root, or with "
+			    "CAP_SYS_PTRACE "
+			    "and CAP_DAC_READ_SEARCH",
+			    f->target.uid[0]);
 }
 
 /* The files of /proc/PID are for their owner's eyes: ptrace(2) would be allowed, open(2) is not. */
@@ -61,18 +72,17 @@ static void say_dumpable(const struct lc_denial_facts *f, struct lc_err *err)
 {
 	lc_err_set(err, f->code, LC_STAGE_FREEZE, "process %d (%s) is not dumpable", f->pid,
 		   f->target_comm);
-	lc_err_hint(
-		err,
-		"it changed its ids, is set-uid, has file capabilities, an unreadable "
-		"executable, or asked for it (PR_SET_DUMPABLE): use root, or CAP_SYS_PTRACE and "
-		"CAP_DAC_READ_SEARCH");
+	lc_err_hint(err,
+		    "it changed its ids, is set-uid, has file capabilities, an unreadable "
+		    "executable, or asked for it (PR_SET_DUMPABLE): use root%s",
+		    f->for_caller ? "" : ", or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH");
 }
 
 static void say_userns(const struct lc_denial_facts *f, struct lc_err *err)
 {
-	lc_err_set(err, f->code, LC_STAGE_FREEZE,
-		   "process %d (%s) is in another user namespace, where you have no CAP_SYS_PTRACE",
-		   f->pid, f->target_comm);
+	lc_err_set(err, f->code, LC_STAGE_FREEZE, "process %d (%s) is in another user namespace%s",
+		   f->pid, f->target_comm,
+		   f->for_caller ? "" : ", where you have no CAP_SYS_PTRACE");
 	lc_err_hint(err,
 		    "run livecore as root on the host, or inside that namespace (nsenter -U -t %d)",
 		    f->pid);
@@ -83,8 +93,11 @@ static void say_capability(const struct lc_denial_facts *f, struct lc_err *err)
 	lc_err_set(err, f->code, LC_STAGE_FREEZE,
 		   "process %d (%s) has capabilities that you lack (0x%llx)", f->pid,
 		   f->target_comm, (unsigned long long)(f->target.cap_prm & ~f->cap_prm));
-	lc_err_hint(err, "run livecore as root or with CAP_SYS_PTRACE (in a container: "
-			 "--cap-add=SYS_PTRACE)");
+	if (f->for_caller)
+		lc_err_hint(err, FOR_CALLER_HINT, "root");
+	else
+		lc_err_hint(err, "run livecore as root or with CAP_SYS_PTRACE (in a container: "
+				 "--cap-add=SYS_PTRACE)");
 }
 
 static void say_yama(const struct lc_denial_facts *f, struct lc_err *err)
@@ -122,26 +135,39 @@ static void say_unknown(const struct lc_denial_facts *f, struct lc_err *err)
 			    f->lsm[0] ? f->lsm : "not to be seen");
 }
 
+bool lc_denial_explain_not_owned(const struct lc_denial_facts *f, size_t n_ids, struct lc_err *err)
+{
+	bool differ = ids_differ(f, n_ids);
+
+	if (f->other_userns && !differ)
+		say_userns(f, err);
+	else if (differ)
+		say_ids(f, err);
+	else if (f->not_dumpable)
+		say_dumpable(f, err);
+	else if (f->target.cap_prm & ~f->cap_prm)
+		say_capability(f, err);
+	else
+		return false;
+	return true;
+}
+
 void lc_denial_explain(const struct lc_denial_facts *f, struct lc_err *err)
 {
-	bool missing_caps = f->target.cap_prm & ~f->cap_prm;
+	bool differ = ids_differ(f, N_COMPARED);
 
 	if (f->target.tracer)
 		say_traced(f, err);
 	else if (f->yama >= 3)
 		say_yama(f, err);
-	else if (f->other_userns && (f->cap_sys_ptrace || !ids_differ(f)))
+	else if (f->cap_sys_ptrace && f->other_userns)
 		say_userns(f, err);
-	else if (f->cap_sys_ptrace && !f->cap_dac_read && (ids_differ(f) || f->not_dumpable))
+	else if (f->cap_sys_ptrace && !f->cap_dac_read && (differ || f->not_dumpable))
 		say_dac(f, err);
 	else if (f->cap_sys_ptrace)
 		say_unknown(f, err);
-	else if (ids_differ(f))
-		say_ids(f, err);
-	else if (f->not_dumpable)
-		say_dumpable(f, err);
-	else if (missing_caps)
-		say_capability(f, err);
+	else if (lc_denial_explain_not_owned(f, N_COMPARED, err))
+		return;
 	else if (f->yama > 0)
 		say_yama(f, err);
 	else
@@ -196,6 +222,9 @@ static void read_tracer(const struct lc_target *target, struct lc_denial_facts *
 	snprintf(path, sizeof(path), "%d/status", facts->target.tracer);
 	if (lc_procfs_status(target->procfd, path, &status) == 0 && status.tgid)
 		facts->target.tracer = status.tgid;
+	/* we ourselves: it was refused afterwards */
+	if (facts->target.tracer == getpid())
+		facts->target.tracer = 0;
 	snprintf(path, sizeof(path), "%d/stat", facts->target.tracer);
 	if (lc_procfs_stat(target->procfd, path, &st) == 0)
 		memcpy(facts->tracer_comm, st.comm, sizeof(facts->tracer_comm));
@@ -211,30 +240,61 @@ static void read_lsm(struct lc_denial_facts *facts)
 	lc_text_free(&text);
 }
 
+/* A capability that is permitted and not in effect is there for the caller's own processes: what is
+ * in effect is the caller's. The main thread's status is read, which never raises it. */
+static void read_own(const struct lc_target *target, struct lc_denial_facts *facts)
+{
+	struct lc_status own = {0};
+
+	if (lc_procfs_status(target->procfd, "self/status", &own) < 0)
+		return;
+	facts->cap_sys_ptrace = own.cap_eff >> CAP_SYS_PTRACE_BIT & 1;
+	facts->cap_dac_read = own.cap_eff >> CAP_DAC_OVERRIDE_BIT & 1 ||
+			      own.cap_eff >> CAP_DAC_READ_SEARCH_BIT & 1;
+	facts->for_caller = !facts->cap_sys_ptrace && own.cap_prm >> CAP_SYS_PTRACE_BIT & 1;
+	facts->cap_prm = facts->for_caller ? own.cap_eff : own.cap_prm;
+	facts->own_seccomp = own.seccomp;
+}
+
+/* Returns 0, or -ESRCH with the error set. */
+static int read_facts(const struct lc_target *target, struct lc_denial_facts *facts,
+		      struct lc_err *err)
+{
+	struct stat st;
+
+	if (lc_procfs_status(target->dirfd, "status", &facts->target) < 0)
+		return lc_target_has_ended(target, err);
+	read_own(target, facts);
+	memcpy(facts->target_comm, target->id.comm, sizeof(facts->target_comm));
+	/* the files in /proc/PID, though not the directory itself, are root's then */
+	facts->not_dumpable =
+		fstatat(target->dirfd, "status", &st, 0) == 0 && st.st_uid != facts->target.uid[1];
+	facts->other_userns = in_other_userns(target);
+	return 0;
+}
+
 int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err *err)
 {
 	struct lc_denial_facts facts = {
 		.pid = target->id.pid, .code = code, .uid = getuid(), .gid = getgid()};
-	struct lc_status own = {0};
-	struct stat st;
+	int r = read_facts(target, &facts, err);
 
-	if (lc_procfs_status(target->dirfd, "status", &facts.target) < 0)
-		return lc_target_check_alive(target, err);
-	if (lc_procfs_status(target->procfd, "self/status", &own) == 0) {
-		facts.cap_sys_ptrace = own.cap_eff >> CAP_SYS_PTRACE_BIT & 1;
-		facts.cap_dac_read = own.cap_eff >> CAP_DAC_OVERRIDE_BIT & 1 ||
-				     own.cap_eff >> CAP_DAC_READ_SEARCH_BIT & 1;
-		facts.cap_prm = own.cap_prm;
-		facts.own_seccomp = own.seccomp;
-	}
-	memcpy(facts.target_comm, target->id.comm, sizeof(facts.target_comm));
-	/* the files in /proc/PID, though not the directory itself, are root's then */
-	facts.not_dumpable = fstatat(target->dirfd, "status", &st, 0) == 0 && st.st_uid == 0 &&
-			     facts.target.uid[1] != 0;
-	facts.other_userns = in_other_userns(target);
+	if (r < 0)
+		return r;
 	facts.yama = read_yama(target->procfd);
 	read_tracer(target, &facts);
 	read_lsm(&facts);
 	lc_denial_explain(&facts, err);
 	return -code;
+}
+
+int lc_target_check_owned(const struct lc_target *target, struct lc_err *err)
+{
+	struct lc_denial_facts facts = {
+		.pid = target->id.pid, .code = EPERM, .uid = getuid(), .gid = getgid()};
+	int r = read_facts(target, &facts, err);
+
+	if (r < 0)
+		return r;
+	return lc_denial_explain_not_owned(&facts, 4, err) ? -EPERM : 0;
 }

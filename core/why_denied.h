@@ -17,7 +17,8 @@ struct lc_denial_facts {
 	uint64_t cap_prm;    /* our permitted set */
 	struct lc_status target;
 	char target_comm[64];
-	bool not_dumpable; /* /proc/PID/status is root's although the process does not */
+	bool for_caller;   /* our CAP_SYS_PTRACE is for the caller's own processes */
+	bool not_dumpable; /* /proc/PID/status is not its user's */
 	bool other_userns; /* known to be in another user namespace */
 	int yama;          /* ptrace_scope; -1: no Yama */
 	int own_seccomp;   /* our own mode */
@@ -25,6 +26,12 @@ struct lc_denial_facts {
 	char lsm[128]; /* /sys/kernel/security/lsm; may be empty */
 };
 
+/* Why a call was refused. */
 void lc_denial_explain(const struct lc_denial_facts *facts, struct lc_err *err);
+
+/* Why the target is not simply the caller's own, by the first `n_ids` of the four ids, each of user
+ * and group. Returns false if it is. */
+bool lc_denial_explain_not_owned(const struct lc_denial_facts *facts, size_t n_ids,
+				 struct lc_err *err);
 
 #endif
