@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hard targets, as data."""
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import time
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    text: str
+    victim: tuple             # a program of tests/victim and its arguments
+    options: tuple = ()       # livecore's
+    dumps: int = 1            # of one victim
+    timeout: int = 30         # seconds, then the dumper is killed
+    threads: bool = True      # the core should have the threads that there were before
+    still: bool = True        # the process does nothing by itself that needs memory
+    ends: bool = False        # the process ends meanwhile
+    kills: bool = False       # the dumper is killed: what matters is the process
+    set_up: object = None     # called with the victim before the dump
+    meanwhile: object = None  # called with the victim and the dumper's Popen
+    afterwards: object = None  # called with the victim: a list of remarks
+    setting: object = None    # a context manager: what the machine must be set to
+
+
+@contextlib.contextmanager
+def _sysctl(path, value):
+    try:
+        with open(path, encoding="ascii") as file:
+            before = file.read()
+        with open(path, "w", encoding="ascii") as file:
+            file.write(str(value))
+    except OSError as error:
+        raise RuntimeError(error) from error
+    try:
+        yield
+    finally:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(before)
+
+
+def _many_maps():
+    return _sysctl("/proc/sys/vm/max_map_count", 200000)
+
+
+def _huge_pages():
+    return _sysctl("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", 64)
+
+
+# ---- system calls and signals -------------------------------------------------------------------
+
+
+def _returned(victim):
+    calls = [line.split() for line in victim.ask("status") if line.startswith("returned")]
+    return [f"**{len(calls)} system calls failed with EINTR**"] if calls else []
+
+
+def _flooded(victim):
+    counts = {}
+    for line in victim.ask("stop"):
+        words = line.split()
+        if len(words) == 3:
+            counts.setdefault(words[1], {})[words[0]] = int(words[2])
+    lost = sum(c["sent"] - c["got"] for c in counts.values() if "sent" in c)
+    disorder = sum(c.get("disorder", 0) for c in counts.values())
+    out = [f"**{lost} signals lost**"] if lost else []
+    return out + ([f"**{disorder} out of order**"] if disorder else [])
+
+
+def _kill_dumper(victim, tool):
+    """In the middle of it: when the process is traced, and a bit later."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end and tool.poll() is None:
+        with open(f"/proc/{victim.pid}/status", encoding="utf-8", errors="replace") as status:
+            if "\nTracerPid:\t0\n" not in status.read():
+                break
+    time.sleep(0.02)
+    os.killpg(tool.pid, signal.SIGKILL)
+
+
+def _stop(victim):
+    os.kill(victim.pid, signal.SIGSTOP)
+    time.sleep(0.2)
+
+
+CASES = (
+    # threads
+    Case("vfork", "a thread in vfork(2)", ("victim_vfork",), ("--timeout=1",)),
+    Case("clone-vm", "processes that share the memory", ("victim_clonevm",)),
+    Case("churn", "threads that start and end at full speed, 5 dumps", ("victim_many_threads", "8", "churn"),
+         dumps=5, threads=False, still=False),
+    Case("threads-5000", "5,000 threads", ("victim_many_threads", "5000"), timeout=120),
+    Case("leader-exited", "the first thread has exited", ("victim_leader_exited",)),
+    Case("stopped", "stopped by SIGSTOP", ("victim_clock", "-m", "64"), set_up=_stop),
+    Case("calls", "blocked in each system call that sleeps, 3 dumps", ("victim_syscalls",), dumps=3,
+         afterwards=_returned, still=False),
+    Case("flood", "signals at full speed, 10 dumps", ("victim_flood",), dumps=10, still=False,
+         afterwards=_flooded),
+    Case("killed", "the dumper is killed in the middle (SIGKILL)", ("victim_flood", "4", "512"),
+         meanwhile=_kill_dumper, kills=True, still=False, afterwards=_flooded),
+    # memory
+    Case("maps-7000", "7,000 mappings", ("victim_many_maps", "7000"), setting=_many_maps),
+    Case("maps-70000", "70,000 mappings", ("victim_many_maps", "70000"), setting=_many_maps, timeout=120),
+    Case("fanotify", "an on-access scanner (fanotify), `--all`", ("victim_fanotify",), ("--all",)),
+)
