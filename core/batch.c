@@ -92,6 +92,7 @@ int lc_batch_take(struct lc_batch *batch, struct lc_pieces *walk)
 	batch->unread.n = 0;
 	while (batch->n < LC_MEMSRC_MAX_RANGES && batch->len < LC_BATCH_SIZE) {
 		struct lc_piece *piece = &batch->pieces[batch->n];
+		const struct lc_pieces before = *walk;
 		int r = lc_pieces_next(walk, LC_BATCH_SIZE - batch->len, piece);
 
 		/* after an error, first what there is: it comes again */
@@ -99,6 +100,11 @@ int lc_batch_take(struct lc_batch *batch, struct lc_pieces *walk)
 			return r;
 		if (r <= 0)
 			break;
+		/* whoever is caught in a read loses what is read with it */
+		if (batch->n > 0 && piece->may_wait != batch->pieces[0].may_wait) {
+			*walk = before;
+			break;
+		}
 		/* the walk closes its own when it comes to another file */
 		if (piece->via == LC_VIA_FILE)
 			piece->fd = fcntl(piece->fd, F_DUPFD_CLOEXEC, 3);

@@ -36,6 +36,7 @@ struct scan_arg {
 #define PM_PRESENT (UINT64_C(1) << 63)
 #define PM_SWAP    (UINT64_C(1) << 62)
 #define PM_FILE    (UINT64_C(1) << 61)
+#define PM_UFFD_WP (UINT64_C(1) << 57)
 #define PM_GUARD   (UINT64_C(1) << 58)
 
 #define ENTRIES    512
@@ -50,7 +51,8 @@ int lc_pagemap_open(struct lc_pagemap *pm, int taskfd, uint64_t page_size)
 {
 	*pm = (struct lc_pagemap){
 		.page_size = page_size,
-		.mask = CAT_FILE | CAT_PRESENT | CAT_SWAPPED | CAT_PFNZERO | CAT_GUARD,
+		.mask = CAT_WRITTEN | CAT_FILE | CAT_PRESENT | CAT_SWAPPED | CAT_PFNZERO |
+			CAT_GUARD,
 		.fd = openat(taskfd, "pagemap", O_RDONLY | O_CLOEXEC),
 	};
 	return pm->fd < 0 ? -errno : 0;
@@ -106,6 +108,13 @@ static void append_page(struct lc_pagemap *pm, uint64_t addr, uint64_t categorie
 			.start = addr, .end = addr + pm->page_size, .categories = categories};
 }
 
+static uint64_t categories_of(uint64_t entry)
+{
+	return (entry & PM_PRESENT ? CAT_PRESENT : CAT_SWAPPED) |
+	       (entry & PM_UFFD_WP ? 0 : CAT_WRITTEN) | (entry & PM_FILE ? CAT_FILE : 0) |
+	       (entry & PM_GUARD ? CAT_GUARD : 0);
+}
+
 /* The same from pagemap's entries; the zero page looks like any other there. */
 static int refill_by_entries(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 {
@@ -128,9 +137,7 @@ static int refill_by_entries(struct lc_pagemap *pm, uint64_t start, uint64_t end
 			uint64_t e = entries[i];
 
 			if (e & (PM_PRESENT | PM_SWAP))
-				append_page(pm, addr,
-					    (e & PM_FILE ? CAT_FILE : 0) |
-						    (e & PM_GUARD ? CAT_GUARD : 0));
+				append_page(pm, addr, categories_of(e));
 		}
 	}
 	pm->known_end = addr;
@@ -163,7 +170,9 @@ static int refill(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 
 static uint32_t kind_of(uint64_t categories)
 {
-	return (categories & CAT_FILE ? 0 : LC_PAGE_OWN) |
+	bool marked = (categories & (CAT_SWAPPED | CAT_WRITTEN)) == CAT_SWAPPED;
+
+	return (categories & CAT_FILE ? 0 : LC_PAGE_OWN) | (marked ? LC_PAGE_MARKED : 0) |
 	       (categories & CAT_PFNZERO ? LC_PAGE_ZERO : 0) |
 	       (categories & CAT_GUARD ? LC_PAGE_GUARD : 0);
 }

@@ -11,6 +11,9 @@ enum lc_page_kind {
 		1 << 0, /* anonymous: the process's own, also where the mapping is of a file */
 	LC_PAGE_ZERO = 1 << 1,  /* the shared zero page: read and never written */
 	LC_PAGE_GUARD = 1 << 2, /* MADV_GUARD_INSTALL: unreadable by design */
+	/* swapped out or not there at all, and write-protected by userfaultfd: a mark in the page
+	 * table looks like a page that is swapped out */
+	LC_PAGE_MARKED = 1 << 3,
 };
 
 /* Pages that are present or swapped out. */

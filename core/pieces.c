@@ -23,6 +23,7 @@ static int give_process(const struct span *s, uint64_t start, uint64_t end, stru
 	ret->addr = start;
 	ret->len = end - start;
 	ret->via = s->vma->prot & PF_R ? LC_VIA_PROCESS : LC_VIA_FORCED;
+	ret->may_wait = s->vma->flags & (LC_VMA_UFFD | LC_VMA_REMOTE);
 	return 1;
 }
 
@@ -183,7 +184,10 @@ int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len, struct lc_piece *re
 			.start = walk->at ? walk->at : seg->vaddr,
 			.end = seg->vaddr + seg->filesz,
 		};
-		int r = s.start < s.end ? next_of_span(walk, src->source, &s, ret_piece) : 0;
+		int r;
+
+		ret_piece->may_wait = false;
+		r = s.start < s.end ? next_of_span(walk, src->source, &s, ret_piece) : 0;
 
 		if (r < 0)
 			return r;

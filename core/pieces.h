@@ -23,6 +23,7 @@ struct lc_piece {
 	uint64_t file_off; /* LC_VIA_FILE, LC_VIA_OWN_VDSO */
 	int fd;            /* LC_VIA_FILE: the walk's own, until the next piece */
 	enum lc_via via;
+	bool may_wait; /* for somebody else, if the page map was wrong about it */
 };
 
 #define LC_SMALL_SEGMENT (UINT64_C(1) << 20)

@@ -148,6 +148,17 @@ static int plan_pages(struct planner *p)
 	return r < 0 ? r : flush(p, &b, p->vma->end);
 }
 
+/* As lc_pagemap_next(), without what may be there or not. */
+static int next_surely_there(const struct planner *p, uint64_t at, struct lc_page_run *run)
+{
+	int r;
+
+	for (; (r = lc_pagemap_next(p->in->pagemap, at, p->vma->end, run)) > 0; at = run->end)
+		if (!(run->kind & (LC_PAGE_MARKED | LC_PAGE_GUARD)))
+			break;
+	return r;
+}
+
 /* Only what is known to exist; the rest is a loss with that reason. */
 static int plan_known_pages(struct planner *p, const char *why)
 {
@@ -157,7 +168,7 @@ static int plan_known_pages(struct planner *p, const char *why)
 	struct lc_page_run run;
 	int r;
 
-	while ((r = lc_pagemap_next(p->in->pagemap, at, p->vma->end, &run)) > 0) {
+	while ((r = next_surely_there(p, at, &run)) > 0) {
 		lose(p, at, run.start, why);
 		r = skip_to(p, &b, run.start);
 		if (r == 0)
@@ -182,6 +193,17 @@ static uint64_t end_of_file(const struct planner *p)
 	return p->vma->start + (rest < len ? rest : len);
 }
 
+#define SERVED "not present, and registered with userfaultfd: its handler would say what is there"
+
+/* A hole is zero, unless a handler fills it. */
+static int end_hole(struct planner *p, struct builder *b, uint64_t end)
+{
+	if (!(p->vma->flags & LC_VMA_UFFD) || b->data_end >= end)
+		return 0;
+	lose(p, b->data_end, end, SERVED);
+	return skip_to(p, b, end);
+}
+
 static int plan_shared_file(struct planner *p)
 {
 	const struct lc_vma *vma = p->vma;
@@ -190,10 +212,12 @@ static int plan_shared_file(struct planner *p)
 	uint64_t end = end_of_file(p);
 	uint64_t base = vma->start - vma->offset; /* may wrap: address = base + file offset */
 	uint64_t at = vma->start;
+	int r;
 
 	while (at < end) {
 		uint64_t from, to, first;
-		int r = lc_mapfile_next_data(p->in->file, at - base, end - base, &from, &to);
+
+		r = lc_mapfile_next_data(p->in->file, at - base, end - base, &from, &to);
 
 		if (r < 0)
 			return r;
@@ -201,11 +225,14 @@ static int plan_shared_file(struct planner *p)
 			break;
 		first = (from + base) & ~(p->in->page_size - 1);
 		at = page_up(p, to + base);
-		r = add_run(p, &b, first < b.data_end ? b.data_end : first, at);
+		r = end_hole(p, &b, first);
+		if (r == 0)
+			r = add_run(p, &b, first < b.data_end ? b.data_end : first, at);
 		if (r < 0)
 			return r;
 	}
-	return flush(p, &b, end);
+	r = end_hole(p, &b, end);
+	return r < 0 ? r : flush(p, &b, end);
 }
 
 /* Pages of its own may be beyond the end of the file. */
@@ -285,6 +312,17 @@ static int plan_all(struct planner *p, enum lc_source source)
 	return add_segment(p, p->vma->start, len, len, source);
 }
 
+/* A handler fills what is missing. What shared memory has is in its file, mapped here or not; huge
+ * pages do not tell their holes. */
+static int plan_served(struct planner *p)
+{
+	uint32_t kind = p->vma->flags & (LC_VMA_SHARED | LC_VMA_HUGETLB);
+
+	if (kind == LC_VMA_SHARED && lc_mapfile_get(p->in->file, p->vma) == 0)
+		return plan_shared_file(p);
+	return plan_known_pages(p, SERVED);
+}
+
 static int plan_whole(struct planner *p)
 {
 	const struct lc_vma *vma = p->vma;
@@ -294,9 +332,7 @@ static int plan_whole(struct planner *p)
 		return plan_all(p,
 				strcmp(vma->name, "[vdso]") ? LC_SOURCE_PROCESS : LC_SOURCE_VDSO);
 	if (vma->flags & LC_VMA_UFFD)
-		return plan_known_pages(p,
-					"not present, and registered with userfaultfd: its handler "
-					"would say what is there");
+		return plan_served(p);
 	if (!lc_vma_has_file(vma) || zero ||
 	    ((vma->flags & LC_VMA_HUGETLB) && !(vma->flags & LC_VMA_SHARED)))
 		return plan_pages(p);

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A mapping of each kind that the core filter knows, and some that it does not.
- *
- *   map NAME START LEN          a mapping
- *   fill NAME START LEN SEED    bytes of it that are pattern(SEED)
- *   zero NAME START LEN         bytes of it that are zero
- *   skip NAME REASON            could not be made here
- *
- * Files are made in the working directory. With "beyond", also a mapping longer than its file.
+ * A mapping of each kind that the core filter knows, and some that it does not. Files are made in
+ * the working directory. With "beyond", also a mapping longer than its file.
  */
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
-#include "victim.h"
+#include "victim_memory.h"
 
-#define PAGE	4096UL
-#define HUGE	(2UL << 20)
 #define N_PAGES 16UL
 
 /* Found by name by the readers. */
@@ -31,61 +23,9 @@ const char *data_text = "text of the victim";
 static __thread uint64_t tls_words[64];
 __thread int tls_number = 7;
 
-static void emit_fill(const char *name, void *start, size_t len, uint64_t seed)
-{
-	emit("fill %s %#lx %#zx %#" PRIx64, name, (unsigned long)start, len, seed);
-}
-
-static void emit_zero(const char *name, void *start, size_t len)
-{
-	emit("zero %s %#lx %#zx", name, (unsigned long)start, len);
-}
-
-static void fill_and_tell(const char *name, void *start, size_t len, uint64_t seed)
-{
-	fill(start, len, seed);
-	emit_fill(name, start, len, seed);
-}
-
-/* Every mapping lies between two that are not there, so that the kernel merges none of them. */
-static void *map(const char *name, size_t len, int prot, int flags, int fd)
-{
-	char *hole = mmap(NULL, len + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *p;
-
-	if (hole == MAP_FAILED)
-		die(name);
-	munmap(hole, len + 2 * PAGE);
-	p = mmap(hole + PAGE, len, prot, flags | MAP_FIXED_NOREPLACE, fd, 0);
-	if (p == MAP_FAILED)
-		die(name);
-	emit("map %s %#lx %#zx", name, (unsigned long)p, len);
-	return p;
-}
-
-static int file_make(const char *name, size_t len, uint64_t seed)
-{
-	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	char *bytes = malloc(len);
-
-	if (fd < 0 || !bytes)
-		die(name);
-	fill(bytes, len, seed);
-	if (write(fd, bytes, len) != (ssize_t)len)
-		die(name);
-	free(bytes);
-	return fd;
-}
-
-static void read_all(const void *start, size_t len)
-{
-	for (size_t i = 0; i < len; i += PAGE)
-		(void)((const volatile char *)start)[i];
-}
-
 static void make_anonymous(void)
 {
-	const int rw = PROT_READ | PROT_WRITE, anon = MAP_PRIVATE | MAP_ANONYMOUS;
+	const int rw = RW, anon = PRIVATE;
 	const size_t len = N_PAGES * PAGE;
 	char *p;
 
@@ -127,7 +67,7 @@ static void make_anonymous(void)
 
 static void make_protected(void)
 {
-	const int rw = PROT_READ | PROT_WRITE, anon = MAP_PRIVATE | MAP_ANONYMOUS;
+	const int rw = RW, anon = PRIVATE;
 	const size_t len = N_PAGES * PAGE;
 	char *p;
 
