@@ -19,6 +19,12 @@ __attribute__((format(printf, 2, 3))) void lc_err_hint(struct lc_err *err, const
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t lc_now_ns(void);
 
+/* `deadline_ns` is of that clock; 0: never. */
+static inline bool lc_is_past(uint64_t deadline_ns)
+{
+	return deadline_ns && lc_now_ns() >= deadline_ns;
+}
+
 /* close() that accepts -1, keeps errno and leaves -1 behind. */
 void lc_close(int *fd);
 

@@ -46,6 +46,30 @@ static int refuse_stale(const struct lc_prep *p, struct lc_err *err)
 	return -ESTALE;
 }
 
+/* Without time there is no list, and the core is of registers only. */
+static int read_mappings(const struct lc_prep *p, struct lc_frozen *f, struct lc_losses *losses,
+			 struct lc_err *err)
+{
+	int r = lc_vmas_read(p->taskfd, &p->hints, !p->request->minimal, f->deadline_ns, &f->vmas);
+
+	if (r == -ETIME) {
+		lc_losses_add(losses, LC_LOSS_MEMORY, 0, 0, 0, ETIME,
+			      "all memory: the list of mappings was not read in time");
+		return 0;
+	}
+	if (r == -EACCES || r == -EPERM)
+		return lc_target_why_denied(p->target, -r, err);
+	if (r < 0)
+		return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read /proc/%d/maps: %s",
+				  p->target->id.pid, strerror(-r));
+	if (f->vmas.n > 0)
+		return 0;
+	if (lc_target_check_alive(p->target, err) < 0)
+		return -ESRCH;
+	return lc_err_set(err, ESRCH, LC_STAGE_MAPPINGS,
+			  "process %d has no memory any more: it is exiting", p->target->id.pid);
+}
+
 int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *losses,
 		   struct lc_err *err)
 {
@@ -60,19 +84,10 @@ int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *los
 		.minimal = p->request->minimal,
 		.page_size = p->page_size,
 	};
-	int r = lc_vmas_read(p->taskfd, &p->hints, &f->vmas);
+	int r = read_mappings(p, f, losses, err);
 
-	if (r == -EACCES || r == -EPERM)
-		return lc_target_why_denied(p->target, -r, err);
 	if (r < 0)
-		return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read /proc/%d/maps: %s",
-				  p->target->id.pid, strerror(-r));
-	if (f->vmas.n == 0)
-		return lc_target_check_alive(p->target, err) < 0
-			       ? -ESRCH
-			       : lc_err_set(err, ESRCH, LC_STAGE_MAPPINGS,
-					    "process %d has no memory any more: it is exiting",
-					    p->target->id.pid);
+		return r;
 	lc_mapfile_settle(&p->file, &f->vmas);
 	p->pagemap.deadline_ns = f->deadline_ns;
 	lc_pagemap_restart(&p->pagemap, user_limit(&f->vmas));

@@ -148,7 +148,7 @@ static int refill(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 {
 	int r;
 
-	if (pm->deadline_ns && lc_now_ns() >= pm->deadline_ns)
+	if (lc_is_past(pm->deadline_ns))
 		return -ETIME;
 	pm->n = 0;
 	pm->next = 0;

@@ -126,7 +126,7 @@ int lc_prep_open(struct lc_prep *p, struct lc_err *err)
 	if (r < 0)
 		return r;
 	lc_mapfile_open_root(&p->file);
-	r = lc_vma_hints_read(p->taskfd, &p->hints);
+	r = lc_vma_hints_read(p->taskfd, 0, &p->hints);
 	if (r == -EACCES || r == -EPERM)
 		return lc_target_why_denied(p->target, -r, err);
 	if (r < 0 && r != -ENOENT)

@@ -42,7 +42,7 @@ static int text_reserve(struct lc_text *text, size_t more)
 	return 0;
 }
 
-static int read_all(int fd, struct lc_text *text)
+static int read_all(int fd, uint64_t deadline_ns, struct lc_text *text)
 {
 	for (;;) {
 		ssize_t n;
@@ -58,12 +58,14 @@ static int read_all(int fd, struct lc_text *text)
 		if (n == 0)
 			break;
 		text->len += (size_t)n;
+		if (lc_is_past(deadline_ns))
+			return -ETIME;
 	}
 	text->data[text->len] = '\0';
 	return 0;
 }
 
-int lc_procfs_read(int dirfd, const char *path, struct lc_text *text)
+int lc_procfs_read_until(int dirfd, const char *path, uint64_t deadline_ns, struct lc_text *text)
 {
 	int fd, r;
 
@@ -71,9 +73,14 @@ int lc_procfs_read(int dirfd, const char *path, struct lc_text *text)
 	fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	r = read_all(fd, text);
+	r = read_all(fd, deadline_ns, text);
 	close(fd);
 	return r;
+}
+
+int lc_procfs_read(int dirfd, const char *path, struct lc_text *text)
+{
+	return lc_procfs_read_until(dirfd, path, 0, text);
 }
 
 int lc_procfs_readlink(int dirfd, const char *path, char **ret_target)

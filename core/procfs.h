@@ -20,6 +20,10 @@ void lc_text_free(struct lc_text *text);
 /* Reads all of `path` below `dirfd`. Returns 0 or -errno. */
 LC_MUST_CHECK int lc_procfs_read(int dirfd, const char *path, struct lc_text *text);
 
+/* The same, or -ETIME if it takes longer than until `deadline_ns` (CLOCK_MONOTONIC; 0: never). */
+LC_MUST_CHECK int lc_procfs_read_until(int dirfd, const char *path, uint64_t deadline_ns,
+				       struct lc_text *text);
+
 /* A symbolic link's target, allocated. Returns 0 or -errno. */
 LC_MUST_CHECK int lc_procfs_readlink(int dirfd, const char *path, char **ret_target);
 

@@ -325,7 +325,7 @@ static int add_registers(const struct lc_note_inputs *in, const struct lc_thread
 {
 	if (t->state == LC_THREAD_STUCK)
 		return 0;
-	if (!in->deadline_ns || lc_now_ns() < in->deadline_ns)
+	if (!lc_is_past(in->deadline_ns))
 		return lc_regset_add_notes(t->tid, in->arch, buf, notes, losses);
 	lc_losses_add(losses, LC_LOSS_REGISTERS, t->tid, 0, 0, ETIMEDOUT,
 		      "all but the general registers: not read in time");

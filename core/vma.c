@@ -61,9 +61,10 @@ static int hints_take_lines(struct lc_vma_hints *hints, char *buf, size_t *len)
 }
 
 /* 70,000 mappings make 60 MB of smaps: it is read through one small buffer. */
-static int hints_read_fd(int fd, struct lc_vma_hints *hints)
+static int hints_read_fd(int fd, uint64_t deadline_ns, struct lc_vma_hints *hints)
 {
-	char buf[16384];
+	/* a name of PATH_MAX bytes, each escaped as four */
+	char buf[32768];
 	size_t len = 0;
 
 	for (;;) {
@@ -72,6 +73,8 @@ static int hints_read_fd(int fd, struct lc_vma_hints *hints)
 
 		if (len == sizeof(buf)) /* no line of the kernel's is as long */
 			len = 0;
+		if (lc_is_past(deadline_ns))
+			return -ETIME;
 		n = read(fd, buf + len, sizeof(buf) - len);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -86,7 +89,7 @@ static int hints_read_fd(int fd, struct lc_vma_hints *hints)
 	}
 }
 
-int lc_vma_hints_read(int taskfd, struct lc_vma_hints *ret_hints)
+int lc_vma_hints_read(int taskfd, uint64_t deadline_ns, struct lc_vma_hints *ret_hints)
 {
 	struct lc_vma_hints hints = {0};
 	int fd = openat(taskfd, "smaps", O_RDONLY | O_CLOEXEC);
@@ -94,7 +97,7 @@ int lc_vma_hints_read(int taskfd, struct lc_vma_hints *ret_hints)
 
 	if (fd < 0)
 		return -errno;
-	r = hints_read_fd(fd, &hints);
+	r = hints_read_fd(fd, deadline_ns, &hints);
 	close(fd);
 	if (r < 0) {
 		lc_vma_hints_free(&hints);
@@ -229,29 +232,32 @@ static bool merge_hints(struct lc_vmas *vmas, const struct lc_vma_hints *hints)
 	return true;
 }
 
-int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, struct lc_vmas *ret_vmas)
+/* CONFIG_PROC_PAGE_MONITOR may be off: then the flags of the lines must do. */
+static int read_newer_hints(int taskfd, uint64_t deadline_ns, struct lc_vmas *vmas)
 {
 	struct lc_vma_hints newer = {0};
-	struct lc_text text = {0};
-	int r;
+	int r = lc_vma_hints_read(taskfd, deadline_ns, &newer);
 
-	r = lc_procfs_read(taskfd, "maps", &text);
+	if (r == 0)
+		merge_hints(vmas, &newer);
+	lc_vma_hints_free(&newer);
+	return r == -ENOENT ? 0 : r;
+}
+
+int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
+		 uint64_t deadline_ns, struct lc_vmas *ret_vmas)
+{
+	struct lc_text text = {0};
+	int r = lc_procfs_read_until(taskfd, "maps", deadline_ns, &text);
+
 	if (r == 0)
 		r = lc_vmas_parse(text.data, text.len, ret_vmas);
 	else
 		lc_text_free(&text);
-	if (r < 0)
-		return r;
-	if (merge_hints(ret_vmas, hints))
-		return 0;
-	r = lc_vma_hints_read(taskfd, &newer);
-	if (r == 0)
-		merge_hints(ret_vmas, &newer);
-	else if (r == -ENOENT)
-		r = 0; /* CONFIG_PROC_PAGE_MONITOR is off: the flags of the lines must do */
+	if (r == 0 && !merge_hints(ret_vmas, hints) && need_flags)
+		r = read_newer_hints(taskfd, deadline_ns, ret_vmas);
 	if (r < 0)
 		lc_vmas_free(ret_vmas);
-	lc_vma_hints_free(&newer);
 	return r;
 }
 

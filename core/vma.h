@@ -60,16 +60,18 @@ struct lc_vma_hints {
 
 /*
  * Reads the flags of all mappings through `taskfd` (a directory /proc/PID/task/TID). smaps walks
- * the page tables: milliseconds per GiB. Returns 0 or -errno; -ENOENT where the kernel has no
- * smaps.
+ * the page tables: milliseconds per GiB. Returns 0, -errno, -ENOENT where the kernel has no smaps,
+ * or -ETIME if it takes longer than until `deadline_ns` (CLOCK_MONOTONIC; 0: never).
  */
-LC_MUST_CHECK int lc_vma_hints_read(int taskfd, struct lc_vma_hints *ret_hints);
+LC_MUST_CHECK int lc_vma_hints_read(int taskfd, uint64_t deadline_ns,
+				    struct lc_vma_hints *ret_hints);
 void lc_vma_hints_free(struct lc_vma_hints *hints);
 
 /* Reads maps and takes the flags from `hints` where a mapping stands there as it is now; reads
- * smaps again if one does not. Returns 0 or -errno. */
-LC_MUST_CHECK int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints,
-			       struct lc_vmas *ret_vmas);
+ * smaps again if one does not and its flags are needed. Returns 0, -errno or -ETIME as above; then
+ * there are none. */
+LC_MUST_CHECK int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
+			       uint64_t deadline_ns, struct lc_vmas *ret_vmas);
 void lc_vmas_free(struct lc_vmas *vmas);
 
 /* Parses the whole text in place; for the reader above and for tests. Takes over `text`. */

@@ -71,6 +71,19 @@ EOF
     expect_status 0
 }
 
+@test "--max-freeze that is too short for the list of mappings: registers only" {
+    need_tool jq
+    start_victim victim_many_maps 30000
+    remember "$VICTIM"
+    livecore -p "$VICTIM" -o core --max-freeze=1 --json --verify
+    expect_status 1
+    assert_untouched "$VICTIM"
+    # There is time for the registers, or not even for all of them: it is said.
+    [ "$(json '[.losses[] | select(.kind == "memory")] | length > 0')" = true ]
+    [ "$(check threads)" = "$VICTIM" ]
+    [ "$(($(check prstatus "$VICTIM" | awk '$1 == "rip" { print $2 }')))" -ne 0 ]
+}
+
 @test "--max-freeze wants a number of milliseconds above 0" {
     local bad
     for bad in 0 -1 x 1e3 '' 1s; do

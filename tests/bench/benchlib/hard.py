@@ -369,7 +369,7 @@ class Bench:
         if not outcome.hung:
             outcome.remark(judge_core(path, victim, tids, case))
         lost = sum(int(loss["end"], 16) - int(loss["start"], 16)
-                   for loss in said.get("losses", []) if loss["kind"] == "memory")
+                   for loss in said.get("losses", []) if "end" in loss)
         if lost:
             outcome.remark([f"{size_text(lost)} a stated loss"])
         if any(loss["kind"] == "thread" for loss in said.get("losses", [])):
