@@ -149,9 +149,9 @@ prstatus() {
     done
     assert_untouched "$VICTIM" loose
     local first second
-    first=$(ask started)
+    first=$(ask started | grep ^started)
     sleep 0.1
-    second=$(ask started)
+    second=$(ask started | grep ^started)
     [ "${second#started }" -gt "${first#started }" ] || fail "$first, then $second"
 }
 
