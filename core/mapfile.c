@@ -150,13 +150,23 @@ void lc_mapfile_close(struct lc_mapfile *file)
 
 void lc_mapfile_open_root(struct lc_mapfile *file)
 {
+	char *name = NULL;
+
 	file->rootfd = openat(file->target->dirfd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (lc_procfs_readlink(file->target->dirfd, "root", &name) < 0)
+		return;
+	if (strcmp(name, "/") != 0)
+		file->rootname = name;
+	else
+		free(name);
 }
 
 void lc_mapfile_free(struct lc_mapfile *file)
 {
 	lc_mapfile_close(file);
 	lc_close(&file->rootfd);
+	free(file->rootname);
+	file->rootname = NULL;
 }
 
 static bool has_links(int path_fd)
@@ -223,6 +233,13 @@ static void settle_name(const struct lc_mapfile *file, struct lc_vma *vma)
 	free(name);
 }
 
+const char *lc_mapfile_below_root(const char *name, const char *root)
+{
+	size_t len = strlen(root);
+
+	return strncmp(name, root, len) == 0 && name[len] == '/' ? name + len : name;
+}
+
 void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas)
 {
 	for (size_t i = 0; i < vmas->n; i++) {
@@ -235,6 +252,8 @@ void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas)
 			vma->flags |= LC_VMA_REMOTE;
 		if (vma->flags & LC_VMA_ESCAPED)
 			settle_name(file, vma);
+		if (file->rootname)
+			vma->name += lc_mapfile_below_root(vma->name, file->rootname) - vma->name;
 		if ((vma->flags & LC_VMA_DELETED) && !name_is_surely_deleted(vma->name))
 			settle_deleted(file, vma);
 		if ((vma->flags & LC_VMA_MAYBE_DAX) && is_dax(file, vma))

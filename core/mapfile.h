@@ -19,6 +19,7 @@ struct lc_mapfile {
 	const struct lc_target *target; /* borrowed, as is the next */
 	const struct lc_mounts *mounts; /* NULL: every file system is trusted to answer */
 	int rootfd;                     /* the target's root directory; -1: not to be had */
+	char *rootname;                 /* its path; NULL: "/", or not to be had */
 	int fd;                         /* -1: cannot be had */
 	int code;                       /* why not: an errno value */
 	struct stat st;
@@ -29,7 +30,7 @@ struct lc_mapfile {
 #define LC_MAPFILE_INIT(target_, mounts_)                                                          \
 	((struct lc_mapfile){.target = (target_), .mounts = (mounts_), .rootfd = -1, .fd = -1})
 
-/* Opens the target's root directory, before the freeze. Without it files have no names. */
+/* Opens the target's root directory, before the freeze. Without it files are not found by names. */
 void lc_mapfile_open_root(struct lc_mapfile *file);
 
 /*
@@ -43,9 +44,13 @@ LC_MUST_CHECK int lc_mapfile_get(struct lc_mapfile *file, const struct lc_vma *v
 void lc_mapfile_close(struct lc_mapfile *file); /* the file, not the root */
 void lc_mapfile_free(struct lc_mapfile *file);
 
+/* A name of /proc as a process sees it whose root directory is `root`, of /proc too: both speak of
+ * the root of who reads them. What is not below it keeps its name. */
+const char *lc_mapfile_below_root(const char *name, const char *root);
+
 /* Looks at the files of mappings whose name and flags leave a question: who serves it, is
  * " (deleted)" the end of a name, is it a DAX mapping, was "\012" a newline. Corrects flags and
- * names. */
+ * names; they are then as the target sees them. */
 void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas);
 
 /* The first range of data of the file in [start, end), file offsets; what is between is a hole.

@@ -164,7 +164,7 @@ int lc_procfs_stat(int dirfd, const char *path, struct lc_stat *ret_stat)
 }
 
 /* How the value of one line of status is written. */
-enum status_kind { ST_DEC, ST_HEX, ST_IDS, ST_LAST_DEC, ST_CHAR, ST_RATIO };
+enum status_kind { ST_DEC, ST_HEX, ST_IDS, ST_LAST_DEC, ST_COUNT, ST_CHAR, ST_RATIO };
 
 struct status_field {
 	const char *key;
@@ -184,11 +184,13 @@ static const struct status_field status_fields[] = {
 	FIELD("Pid", ST_DEC, pid),           FIELD("PPid", ST_DEC, ppid),
 	FIELD("TracerPid", ST_DEC, tracer),  FIELD("Uid", ST_IDS, uid),
 	FIELD("Gid", ST_IDS, gid),           FIELD("NSpid", ST_LAST_DEC, ns_pid),
-	FIELD("Threads", ST_DEC, n_threads), FIELD("SigQ", ST_RATIO, sig_queued),
-	FIELD("SigPnd", ST_HEX, sigpnd),     FIELD("ShdPnd", ST_HEX, shdpnd),
-	FIELD("SigBlk", ST_HEX, sigblk),     FIELD("SigIgn", ST_HEX, sigign),
-	FIELD("SigCgt", ST_HEX, sigcgt),     FIELD("CapPrm", ST_HEX, cap_prm),
-	FIELD("CapEff", ST_HEX, cap_eff),    FIELD("Seccomp", ST_DEC, seccomp),
+	FIELD("NSpid", ST_COUNT, n_ns),      FIELD("NSpgid", ST_LAST_DEC, ns_pgrp),
+	FIELD("NSsid", ST_LAST_DEC, ns_sid), FIELD("Threads", ST_DEC, n_threads),
+	FIELD("SigQ", ST_RATIO, sig_queued), FIELD("SigPnd", ST_HEX, sigpnd),
+	FIELD("ShdPnd", ST_HEX, shdpnd),     FIELD("SigBlk", ST_HEX, sigblk),
+	FIELD("SigIgn", ST_HEX, sigign),     FIELD("SigCgt", ST_HEX, sigcgt),
+	FIELD("CapPrm", ST_HEX, cap_prm),    FIELD("CapEff", ST_HEX, cap_eff),
+	FIELD("Seccomp", ST_DEC, seccomp),
 };
 
 static void store(void *to, size_t size, uint64_t value)
@@ -225,13 +227,13 @@ static void store_field(const struct status_field *f, const char *value, struct 
 			store(to + 4 * i, 4, strtoull(value, &end, 10));
 		break;
 	case ST_LAST_DEC:
-		for (;;) {
+	case ST_COUNT:
+		for (unsigned int count = 1;; count++, value = end) {
 			unsigned long long n = strtoull(value, &end, 10);
 
 			if (end == value)
 				break;
-			store(to, f->size, n);
-			value = end;
+			store(to, f->size, f->kind == ST_COUNT ? count : n);
 		}
 		break;
 	}

@@ -44,8 +44,11 @@ LC_MUST_CHECK int lc_procfs_stat(int dirfd, const char *path, struct lc_stat *re
 /* The fields of /proc/PID/status that livecore uses; what is missing is zero. */
 struct lc_status {
 	pid_t tgid, pid, ppid, tracer;
-	pid_t ns_pid; /* last of NSpid: as the process sees itself */
-	uid_t uid[4]; /* real, effective, saved, file system */
+	/* The last of NSpid, NSpgid and NSsid: as the process sees itself; 0: outside of its PID
+	 * namespace. */
+	pid_t ns_pid, ns_pgrp, ns_sid;
+	unsigned int n_ns; /* PID namespaces from that of /proc down to its own; 0: not told */
+	uid_t uid[4];      /* real, effective, saved, file system */
 	gid_t gid[4];
 	unsigned int n_threads;
 	uint64_t sig_queued, sig_limit; /* SigQ */

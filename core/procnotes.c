@@ -71,6 +71,26 @@ static void read_executable(int taskfd, const struct lc_mounts *mounts, struct l
 	close(fd);
 }
 
+/*
+ * The IDs are those which the process itself sees, as in the kernel's core (task_pid_vnr() in
+ * fill_prstatus()): they are what its memory speaks of, owners of mutexes for one. The parent is
+ * in the same PID namespace or in one above, where its child cannot see it: 0.
+ */
+static void see_as_target(const struct lc_target *target, struct lc_procinfo *info)
+{
+	struct lc_status parent = {0};
+	char path[32];
+
+	if (info->status.n_ns <= 1)
+		return;
+	snprintf(path, sizeof(path), "%d/status", info->stat.ppid);
+	if (lc_procfs_status(target->procfd, path, &parent) < 0 || parent.n_ns != info->status.n_ns)
+		parent.ns_pid = 0;
+	info->stat.ppid = parent.ns_pid;
+	info->stat.pgrp = info->status.ns_pgrp;
+	info->stat.sid = info->status.ns_sid;
+}
+
 int lc_procinfo_read(const struct lc_target *target, int taskfd, const struct lc_mounts *mounts,
 		     struct lc_procinfo *info, struct lc_err *err)
 {
@@ -85,6 +105,7 @@ int lc_procinfo_read(const struct lc_target *target, int taskfd, const struct lc
 			       ? -ESRCH
 			       : lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d: %s",
 					    target->id.pid, strerror(-r));
+	see_as_target(target, info);
 	r = lc_procfs_read(taskfd, "auxv", &info->auxv);
 	if (r == -EACCES || r == -EPERM)
 		return lc_target_why_denied(target, EPERM, err);
@@ -136,7 +157,7 @@ static int add_psinfo(const struct lc_note_inputs *in, struct elfw_notes *notes,
 		.flag = st->flags,
 		.uid = in->info->status.uid[0],
 		.gid = in->info->status.gid[0],
-		.pid = in->target->id.pid,
+		.pid = in->target->id.ns_pid,
 		.ppid = st->ppid,
 		.pgrp = st->pgrp,
 		.sid = st->sid,
@@ -303,7 +324,7 @@ static int add_prstatus(const struct lc_note_inputs *in, const struct lc_thread 
 	bool leader = t->tid == in->target->id.pid;
 	uint8_t regs[LC_GENERAL_REGS_MAX];
 	struct elfw_prstatus p = {
-		.pid = t->tid,
+		.pid = t->ns_tid,
 		.ppid = process->ppid,
 		.pgrp = process->pgrp,
 		.sid = process->sid,

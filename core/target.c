@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "err.h"
+#include "mapfile.h"
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h; stat's field 9 */
 
@@ -30,6 +31,28 @@ static int refuse_missing(pid_t pid, int code, struct lc_err *err)
 		   strerror(code));
 	lc_err_hint(err, "is /proc mounted, and without hidepid?");
 	return -code;
+}
+
+/*
+ * The numbers in /proc must be those that ptrace(2) takes: a /proc that was mounted in another PID
+ * namespace shows other processes under them. From one above, livecore has two numbers itself; one
+ * below does not know it.
+ */
+static int refuse_foreign_proc(const struct lc_target *t, struct lc_err *err)
+{
+	struct lc_status own;
+	int r = lc_procfs_status(t->procfd, "self/status", &own);
+
+	if (r == 0 && own.n_ns <= 1 && own.pid == getpid())
+		return 0;
+	if (r < 0 && r != -ENOENT)
+		return refuse_missing(t->id.pid, -r, err);
+	lc_err_set(err, EINVAL, LC_STAGE_TARGET,
+		   "/proc is that of another PID namespace than livecore's: its numbers are other "
+		   "processes'");
+	lc_err_hint(err, "mount the right one (mount -t proc proc /proc; unshare --mount-proc), or "
+			 "run livecore in the namespace that it belongs to");
+	return -EINVAL;
 }
 
 /* What can never be dumped, whoever asks. */
@@ -77,6 +100,18 @@ static int read_exe(void *arg, pid_t tid)
 	return lc_procfs_readlink(t->dirfd, path, &t->id.exe) != -ENOENT;
 }
 
+static void see_exe_from_root(struct lc_target *t)
+{
+	char *root = NULL;
+	const char *name;
+
+	if (!t->id.exe || lc_procfs_readlink(t->dirfd, "root", &root) < 0)
+		return;
+	name = strcmp(root, "/") != 0 ? lc_mapfile_below_root(t->id.exe, root) : t->id.exe;
+	memmove(t->id.exe, name, strlen(name) + 1);
+	free(root);
+}
+
 static int read_identity(struct lc_target *t, struct lc_err *err)
 {
 	pid_t pid = t->id.pid;
@@ -98,6 +133,7 @@ static int read_identity(struct lc_target *t, struct lc_err *err)
 		r = refuse_dead(t, err);
 	if (r == 0 && lc_procfs_each_pid(t->dirfd, "task", read_exe, t) < 0)
 		t->id.exe = NULL;
+	see_exe_from_root(t);
 	return r;
 }
 
@@ -116,6 +152,9 @@ int lc_target_open(pid_t pid, struct lc_target **ret_target, struct lc_err *err)
 		r = refuse_missing(pid, errno == ENOENT ? EIO : errno, err);
 		goto fail;
 	}
+	r = refuse_foreign_proc(t, err);
+	if (r < 0)
+		goto fail;
 	snprintf(name, sizeof(name), "%d", pid);
 	t->dirfd = openat(t->procfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (t->dirfd < 0) {

@@ -169,6 +169,24 @@ static int seize(struct lc_threads *threads, struct lc_thread *t)
 	return 0;
 }
 
+/* Once for each thread, nearly always before the freeze: NSpid is in status alone, which is slow.
+ */
+static int read_ns_tid(const struct lc_target *target, pid_t tid, pid_t *ret_ns_tid)
+{
+	struct lc_status status;
+	char path[40];
+	int r;
+
+	*ret_ns_tid = tid;
+	if (target->status.n_ns <= 1)
+		return 0;
+	task_path(path, sizeof(path), tid, "status");
+	r = lc_procfs_status(target->dirfd, path, &status);
+	if (r == 0)
+		*ret_ns_tid = status.ns_pid;
+	return r;
+}
+
 /* A number that was a thread's which has exited may be a new thread's by now. */
 static int visit_tid(void *arg, pid_t tid)
 {
@@ -176,6 +194,7 @@ static int visit_tid(void *arg, pid_t tid)
 	struct lc_thread *t = find_thread(threads, tid);
 	bool known = t;
 	char path[40];
+	pid_t ns_tid;
 
 	if (known && t->state != LC_THREAD_GONE)
 		return 0;
@@ -184,11 +203,12 @@ static int visit_tid(void *arg, pid_t tid)
 	if (!t)
 		return lc_err_set(threads->err, ENOMEM, LC_STAGE_FREEZE, "out of memory");
 	task_path(path, sizeof(path), tid, "stat");
-	if (lc_procfs_stat(threads->target->dirfd, path, &t->stat) < 0 || is_dead(t->stat.state)) {
+	if (lc_procfs_stat(threads->target->dirfd, path, &t->stat) < 0 || is_dead(t->stat.state) ||
+	    read_ns_tid(threads->target, tid, &ns_tid) < 0) {
 		t->state = LC_THREAD_GONE;
 		return 0;
 	}
-	*t = (struct lc_thread){.tid = tid, .stat = t->stat};
+	*t = (struct lc_thread){.tid = tid, .ns_tid = ns_tid, .stat = t->stat};
 	threads->found_new = true;
 	return seize(threads, t);
 }

@@ -19,6 +19,7 @@ enum lc_thread_state {
 
 struct lc_thread {
 	pid_t tid;
+	pid_t ns_tid; /* as the target sees it, in its PID namespace */
 	enum lc_thread_state state;
 	bool interrupted;
 	int signal;          /* that stopped it on the way to it: given back with the release */

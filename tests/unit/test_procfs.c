@@ -60,7 +60,8 @@ static void test_status(void)
 	static const char text[] =
 		"Name:\tx\\nTracerPid:\\t99\nUmask:\t0022\nState:\tt (tracing stop)\n"
 		"Tgid:\t10\nNgid:\t0\nPid:\t11\nPPid:\t12\nTracerPid:\t13\n"
-		"Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nNSpid:\t11\t22\t33\n"
+		"Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nNSpid:\t11\t22\t33\nNSpgid:"
+		"\t44\t55\t66\nNSsid:\t7\t8\t0\n"
 		"Threads:\t14\nSigQ:\t15/1600\nSigPnd:\t0000000000000001\n"
 		"ShdPnd:\t8000000000000000\nSigBlk:\tfffffffffffffffe\n"
 		"SigIgn:\t2\nSigCgt:\t4\nCapPrm:\t000001ffffffffff\nCapEff:\t10\n"
@@ -76,6 +77,8 @@ static void test_status(void)
 	ok(st.uid[0] == 1 && st.uid[1] == 2 && st.uid[2] == 3 && st.uid[3] == 4, "Uid");
 	ok(st.gid[0] == 5 && st.gid[1] == 6 && st.gid[2] == 7 && st.gid[3] == 8, "Gid");
 	is(st.ns_pid, 33, "NSpid: the innermost");
+	is(st.n_ns, 3, "NSpid: how many");
+	ok(st.ns_pgrp == 66 && st.ns_sid == 0, "NSpgid and NSsid");
 	is(st.n_threads, 14, "Threads");
 	is(st.sig_queued, 15, "SigQ");
 	is(st.sig_limit, 1600, "SigQ's limit");

@@ -80,5 +80,21 @@ int main(void)
 	f = plain();
 	strcpy(f.lsm, "apparmor,bpf");
 	says(f, "the kernel refuses", "apparmor,bpf", "a security module");
+	f = plain();
+	f.for_caller = true;
+	f.uid = 1001;
+	says(f, "you as 1001", "the caller's own processes alone",
+	     "file capabilities, another user");
+	f = plain();
+	f.for_caller = true;
+	f.target.cap_prm = 1 << 19;
+	says(f, "capabilities that you lack (0x80000)", "as root",
+	     "file capabilities, the same ones");
+	f = plain();
+	ok(!lc_denial_explain_not_owned(&f, 4, &(struct lc_err){0}), "the caller's own");
+	f.target.uid[3] = 7;
+	ok(!lc_denial_explain_not_owned(&f, 3, &(struct lc_err){0}),
+	   "the kernel does not ask for the fourth");
+	ok(lc_denial_explain_not_owned(&f, 4, &(struct lc_err){0}), "another file-system uid");
 	return tap_done();
 }
