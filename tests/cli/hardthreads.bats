@@ -237,3 +237,55 @@ tracer_of() {
     done
     [ "$refused" -gt 0 ] || fail "it was never killed in time"
 }
+
+# ---- timers ---------------------------------------------------------------------------------------
+
+# timers_are_right: of victim_timer.
+timers_are_right() {
+    local name handled expiries missing leaks wrong n=0
+    ask check >answer
+    while read -r _ name handled expiries missing leaks wrong; do
+        n=$((n + 1))
+        [ "$handled" -gt 0 ] || fail "$name: the handler never ran"
+        # An expiry that nobody was told of, or that was told twice. (The first one may be a moment late.)
+        [ "$missing" -ge -1 ] && [ "$missing" -le 1 ] || fail "$name: $missing expiries of $expiries are missing" "$(cat answer)"
+        [ "$leaks" -eq 0 ] || fail "$name: $leaks calls were interrupted by no handler" "$(cat answer)"
+        [ "$wrong" -eq 0 ] || fail "$name: $wrong results are wrong" "$(cat answer)"
+    done <answer
+    [ "$n" -eq 8 ]
+}
+
+@test "timers of 200 us in every thread: no expiry is lost, no call comes back by itself, all sums are right" {
+    local i first
+    start_victim victim_timer
+    timers_are_right
+    first=$(ask counts)
+    remember "$VICTIM" loose
+    for i in $(seq "$(rounds 8)"); do
+        livecore -p "$VICTIM" -o core --force
+        expect_status 0
+        livecore -p "$VICTIM" -o core --force --minimal
+        expect_status 0
+    done
+    assert_untouched "$VICTIM" loose
+    check sane
+    timers_are_right
+    for i in 1 2 3 4 5; do
+        hold_dump "$VICTIM"
+        sleep 0.1
+        end_dump "$([ $((i % 2)) -eq 0 ] && echo KILL || echo TERM)"
+    done
+    timers_are_right
+    wait_for 20 counters_beyond "$first" || fail "not every timer goes on" "$first" "$(ask counts)"
+}
+
+@test "timers of 200 us in every thread of a 32-bit program" {
+    local i
+    need_victim32
+    start_victim victim_timer32
+    for i in 1 2 3; do
+        livecore -p "$VICTIM" -o core --force
+        expect_status 0
+    done
+    timers_are_right
+}
