@@ -21,6 +21,9 @@
 #include "frozen.h"
 #include "sharers.h"
 
+/* What was prepared for a process that executes another program meanwhile is prepared anew. */
+#define MAX_TRIES 20
+
 struct job {
 	struct lc_target *target;
 	const struct lc_request *request;
@@ -68,14 +71,41 @@ static void leave_signals_to_team(void)
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
+/* The thread through which it was looked at has exited, or execve() has replaced the memory that
+ * was opened: nothing is lost yet. */
+static bool is_worth_another_try(const struct job *job, int r)
+{
+	struct lc_err ended;
+
+	if (lc_aborted(job->request->abort) || lc_target_check_alive(job->target, &ended) < 0)
+		return false;
+	return r == -ESRCH || r == -ENOENT || (r == 0 && lc_memsrc_is_stale(&job->prep.memsrc));
+}
+
+static int open_and_estimate(struct job *job)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	for (int tries = 1;; tries++) {
+		int r = lc_prep_open(&job->prep, job->err);
+
+		if (r == 0)
+			r = estimate_and_reserve(job);
+		if (tries == MAX_TRIES || !is_worth_another_try(job, r))
+			return r;
+		lc_prep_free(&job->prep);
+		lc_prep_init(&job->prep, job->target, job->request);
+		*job->err = (struct lc_err){0};
+		nanosleep(&moment, NULL);
+	}
+}
+
 static int prepare(struct job *job)
 {
 	int r = lc_target_lock(job->target, job->request->wait_ns, job->request->abort, job->err);
 
 	if (r == 0)
-		r = lc_prep_open(&job->prep, job->err);
-	if (r == 0)
-		r = estimate_and_reserve(job);
+		r = open_and_estimate(job);
 	if (r == 0 && lc_sharers_find(job->target, job->prep.info.tid, &job->result->sharers) < 0)
 		r = lc_err_set(job->err, ENOMEM, LC_STAGE_TARGET, "out of memory");
 	leave_signals_to_team();

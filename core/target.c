@@ -197,12 +197,32 @@ int lc_target_has_ended(const struct lc_target *target, struct lc_err *err)
 	return -ESRCH;
 }
 
+/* Zombies count as threads until they are collected, which may be our own duty. */
+static int find_living(void *arg, pid_t tid)
+{
+	const struct lc_target *target = arg;
+	struct lc_stat st;
+	char path[40];
+
+	snprintf(path, sizeof(path), "task/%d/stat", tid);
+	return lc_procfs_stat(target->dirfd, path, &st) == 0 && st.state != 'Z' && st.state != 'X';
+}
+
+static bool has_living_thread(const struct lc_target *target)
+{
+	return lc_procfs_each_pid(target->dirfd, "task", find_living,
+				  (void *)(uintptr_t)target) > 0;
+}
+
 int lc_target_check_alive(const struct lc_target *target, struct lc_err *err)
 {
 	struct lc_status now;
 	int r = lc_procfs_status(target->dirfd, "status", &now);
 
-	if (r == 0 && (now.n_threads > 1 || (now.state != 'Z' && now.state != 'X')))
+	if (r == 0 && now.state != 'Z' && now.state != 'X')
+		return 0;
+	/* a leader may have exited before the others */
+	if (r == 0 && now.n_threads > 1 && has_living_thread(target))
 		return 0;
 	return lc_target_has_ended(target, err);
 }

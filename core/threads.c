@@ -33,6 +33,7 @@
 
 #define STRAY_WAIT_NS 100000000U
 #define MAX_PASSES    1000
+#define SEIZE_TRIES   60
 
 /* ---- finding and seizing ------------------------------------------------------------------ */
 
@@ -136,7 +137,9 @@ static void release_stray(pid_t tid)
 	}
 }
 
-/* EPERM may mean that the thread is ours already, by PTRACE_O_TRACECLONE, or that it is dying. */
+/* EPERM may mean that the thread is ours already, by PTRACE_O_TRACECLONE, or that it is dying.
+ * Returns 1 where nothing speaks against it now: a tracer has gone, or the number is that of
+ * another thread since, as after execve(). */
 static int seize_refused(struct lc_threads *threads, struct lc_thread *t, int code)
 {
 	char path[40];
@@ -150,21 +153,40 @@ static int seize_refused(struct lc_threads *threads, struct lc_thread *t, int co
 	}
 	if (status.tracer == gettid())
 		return 0;
-	return lc_target_why_denied(threads->target, code, threads->err);
+	return status.tracer == 0 ? 1 : -code;
+}
+
+static int try_seize(struct lc_threads *threads, struct lc_thread *t)
+{
+	int code = EPERM, r = 1;
+
+	for (unsigned int tries = 0; r > 0 && tries < SEIZE_TRIES; tries++) {
+		if (ptrace(PTRACE_SEIZE, t->tid, NULL, (void *)PTRACE_O_TRACECLONE) == 0)
+			return 0;
+		code = errno;
+		r = seize_refused(threads, t, code);
+		if (r > 0)
+			nap(tries);
+	}
+	return r == 0 ? 0 : lc_target_why_denied(threads->target, code, threads->err);
 }
 
 static int seize(struct lc_threads *threads, struct lc_thread *t)
 {
 	char path[40];
 	struct stat st;
+	int r = try_seize(threads, t);
 
-	if (ptrace(PTRACE_SEIZE, t->tid, NULL, (void *)PTRACE_O_TRACECLONE) < 0)
-		return seize_refused(threads, t, errno);
+	if (r < 0 || t->state == LC_THREAD_GONE)
+		return r;
 	task_path(path, sizeof(path), t->tid, "");
 	if (fstatat(threads->target->dirfd, path, &st, 0) < 0 &&
 	    (errno == ENOENT || errno == ESRCH)) {
-		release_stray(t->tid);
 		t->state = LC_THREAD_GONE;
+		/* we end, and that lets a successor go without having stopped it */
+		if (lc_target_check_alive(threads->target, threads->err) < 0)
+			return -ESRCH;
+		release_stray(t->tid);
 	}
 	return 0;
 }

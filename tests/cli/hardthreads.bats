@@ -289,3 +289,111 @@ timers_are_right() {
     done
     timers_are_right
 }
+
+# ---- other programs, and the end ------------------------------------------------------------------
+
+number_of() {
+    tr '\0' '\n' <"/proc/$1/cmdline" | sed -n 4p
+}
+
+number_beyond() {
+    [ "$(number_of "$1")" -gt "$2" ] 2>/dev/null
+}
+
+# dump_executing leader|thread: dumps of a process that executes itself all the time.
+dump_executing() {
+    need_x86_64
+    need_tool readelf
+    local i whole=0 refused=0 number pid status
+    start_victim victim_exec "$1" 60
+    for i in $(seq "$(rounds 25)"); do
+        status=0
+        timeout -s KILL 60 "$LIVECORE" -p "$VICTIM" -o core --force >out 2>err 3>&- || status=$?
+        stderr=$(cat err)
+        case $status in
+        0)
+            whole=$((whole + 1))
+            [ ! -s err ] || fail "$stderr"
+            check sane
+            "$THREADCHECK" program "$VICTIMS/victim_exec" core >/dev/null
+            ;;
+        2)
+            refused=$((refused + 1))
+            expect_stderr "process $VICTIM \((victim_exec|exe)\) executed another program during the dump" 'hint: .*again'
+            [ ! -e core ] || fail "a file is left"
+            ;;
+        *) fail "status $status: $stderr" ;;
+        esac
+        rm -f core
+        # Nobody waits for a thread that livecore holds.
+        number=$(number_of "$VICTIM")
+        wait_for 20 number_beyond "$VICTIM" "${number:-0}" || fail "it does not go on" "$(grep -h State "/proc/$VICTIM/task"/*/status)"
+    done
+    echo "# $1: $whole whole, $refused refused" >&3
+    [ "$whole" -gt 0 ] || fail "there never was a core"
+}
+
+@test "a leader that executes its program again and again: a whole core of one, or a refusal" {
+    dump_executing leader
+}
+
+@test "a thread that executes the program again and again: a whole core of one, or a refusal" {
+    dump_executing thread
+}
+
+# taken_over CALL WHEN FIRST: a dump that waits before that system call; meanwhile the process ends, and the
+# numbers of its threads from the FIRST one on are another process's. That one is never stopped, and there is no
+# core.
+taken_over() {
+    local call=$1 when=$2 first=$3 pid state tids
+    need_root
+    need_x86_64
+    need_tool strace
+    without_leak_check
+    start_victim victim_busy 4
+    pid=$VICTIM
+    mapfile -t tids < <(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n | tail -n "+$first")
+    "$VICTIMS/victim_impostor" "${tids[@]}" >impostor.out 2>impostor.err 3>&- &
+    OTHERS+=("$!")
+    # The log shows every ptrace().
+    strace -q -f -o strace.log -e "trace=ptrace,$call" --inject="$call:delay_enter=1500000:when=$when" \
+        "$LIVECORE" -p "$pid" -o core >dump.out 2>dump.err 3>&- &
+    DUMP=$!
+    OTHERS+=("$DUMP")
+    wait_for 20 is_waiting "$call" "$when"
+    kill -KILL "$pid"
+    wait_for 20 grep -q "^impostor ${tids[0]}$" impostor.out || fail "its numbers are not free" "$(cat impostor.err strace.log)"
+    finish
+    expect_status 2
+    expect_stderr "^livecore: process $pid \\(victim_busy\\) ended during the dump"
+    [ ! -e core ] || fail "a core"
+    # Nothing stopped it: not even for a moment.
+    for state in "${tids[@]}"; do
+        ! grep -E "PTRACE_(INTERRUPT|ATTACH|GETREGSET), $state" strace.log || fail "$(cat strace.log)"
+    done
+    for state in "/proc/${tids[0]}/task"/*/status; do
+        grep -q '^State:.S' "$state" && grep -q '^TracerPid:.0$' "$state" || fail "$(cat "$state")"
+    done
+    rm -f strace.log impostor.out impostor.err dump.out dump.err
+}
+
+# The call has begun that is to wait.
+is_waiting() {
+    [ "$(grep -c "$1(" strace.log)" -ge "$2" ] 2>/dev/null
+}
+
+@test "its PID and TIDs are another's, after it was opened" {
+    taken_over flock 1 1
+}
+
+@test "its PID and TIDs are another's, before the first thread is seized" {
+    taken_over ptrace 1 1
+}
+
+@test "its TIDs are another's, after some threads were seized" {
+    taken_over ptrace 3 3
+}
+
+@test "its TIDs are another's, all but the last are seized" {
+    taken_over ptrace 5 5
+}
