@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include "err.h"
 #include "vma.h"
@@ -250,7 +251,7 @@ void lc_procfs_parse_status(const char *text, struct lc_status *ret_status)
 
 		for (size_t i = 0; i < sizeof(status_fields) / sizeof(*status_fields); i++) {
 			const struct status_field *f = &status_fields[i];
-			char value[256];
+			char value[512]; /* NSpid may have 33 numbers */
 
 			if (strlen(f->key) != key || memcmp(f->key, line, key) || line[key] != ':')
 				continue;
@@ -260,7 +261,8 @@ void lc_procfs_parse_status(const char *text, struct lc_status *ret_status)
 			store_field(f, value + strspn(value, " \t"), ret_status);
 		}
 		line = strchr(line, '\n');
-		line += line ? 1 : 0;
+		if (line)
+			line++;
 	}
 }
 
@@ -398,6 +400,34 @@ int lc_procfs_hex(int dirfd, const char *path, uint64_t *ret_value)
 		return r;
 	*ret_value = strtoull(buf, &end, 16);
 	return end == buf ? -EINVAL : 0;
+}
+
+/* lock_get_status(), fs/locks.c. Only a line with the file at its end is worth a look: there can be
+ * thousands. */
+pid_t lc_procfs_find_flock(const char *text, dev_t dev, uint64_t inode)
+{
+	char tail[64];
+
+	snprintf(tail, sizeof(tail), " %02x:%02x:%" PRIu64 " 0 EOF\n", major(dev), minor(dev),
+		 inode);
+	for (const char *at = strstr(text, tail); at; at = strstr(at + 1, tail)) {
+		const char *line = at;
+		int pid;
+
+		while (line > text && line[-1] != '\n')
+			line--;
+		if (sscanf(line, "%*d: FLOCK ADVISORY WRITE %d", &pid) == 1 && pid > 0)
+			return pid;
+	}
+	return 0;
+}
+
+bool lc_procfs_maps_all_ids(const char *text)
+{
+	unsigned long inside, outside, count;
+
+	return sscanf(text, "%lu %lu %lu", &inside, &outside, &count) == 3 && inside == 0 &&
+	       outside == 0 && count == UINT32_MAX;
 }
 
 /* getdents64() directly: readdir() would allocate and read ahead in its own way. */

@@ -90,6 +90,16 @@ uint32_t lc_procfs_parse_vm_flags(const char *text);
 /* "/proc/PID/coredump_filter" and the like: one number in hexadecimal. */
 LC_MUST_CHECK int lc_procfs_hex(int dirfd, const char *path, uint64_t *ret_value);
 
+/*
+ * The process that holds a flock(2) lock for writing on the file, from the text of /proc/locks:
+ * "1: FLOCK  ADVISORY  WRITE 4711 00:15:378998 0 EOF". Those that wait for it ("1: -> FLOCK ...")
+ * and locks of other kinds are none. Returns 0 if there is none.
+ */
+pid_t lc_procfs_find_flock(const char *text, dev_t dev, uint64_t inode);
+
+/* True if uid_map or gid_map, user_namespaces(7), is that of the initial namespace. */
+bool lc_procfs_maps_all_ids(const char *text);
+
 /* Calls `visit` for each numeric name in a directory such as /proc/PID/task, in the order of the
  * kernel (the leader first), until it returns non-zero. Returns that, 0 or -errno. */
 LC_MUST_CHECK int lc_procfs_each_pid(int dirfd, const char *path,

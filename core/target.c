@@ -231,31 +231,22 @@ int lc_target_check_alive(const struct lc_target *target, struct lc_err *err)
 
 #define LOCK_POLL_NS 50000000
 
-/* The PID that holds the lock, from /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 00:15:378998 0
- * EOF". 0: not to be found, or by somebody whose lock is not for us to heed. */
+/* 0: not to be found, or somebody whose lock is not for us to heed. */
 static pid_t find_holder(const struct lc_target *t)
 {
 	struct lc_text locks = {0};
 	struct lc_status holder;
-	char tail[32], path[32];
+	char path[32];
 	struct stat st;
 	pid_t pid = 0;
-	char *at;
 
-	if (fstat(t->dirfd, &st) < 0 || lc_procfs_read(t->procfd, "locks", &locks) < 0)
-		goto out;
-	snprintf(tail, sizeof(tail), ":%lu 0 EOF\n", (unsigned long)st.st_ino);
-	at = strstr(locks.data, tail);
-	while (at && at > locks.data && at[-1] != '\n')
-		at--;
-	if (!at || sscanf(at, "%*s FLOCK ADVISORY WRITE %d", &pid) != 1)
-		pid = 0;
+	if (fstat(t->dirfd, &st) == 0 && lc_procfs_read(t->procfd, "locks", &locks) == 0)
+		pid = lc_procfs_find_flock(locks.data, st.st_dev, st.st_ino);
+	lc_text_free(&locks);
 	snprintf(path, sizeof(path), "%d/status", pid);
 	if (pid && lc_procfs_status(t->procfd, path, &holder) == 0 && holder.uid[1] != 0 &&
 	    holder.uid[1] != geteuid() && holder.uid[1] != t->id.uid)
 		pid = 0; /* anybody can open /proc/PID: a stranger's lock must not keep us away */
-out:
-	lc_text_free(&locks);
 	return pid;
 }
 

@@ -22,7 +22,13 @@ static int hints_add(struct lc_vma_hints *hints, const struct lc_map_line *map)
 
 	if (r < 0)
 		return r;
-	hints->v[hints->n++] = (struct lc_vma_hint){.start = map->start, .end = map->end};
+	hints->v[hints->n++] = (struct lc_vma_hint){
+		.start = map->start,
+		.end = map->end,
+		.inode = map->inode,
+		.dev_major = map->dev_major,
+		.dev_minor = map->dev_minor,
+	};
 	return 0;
 }
 
@@ -41,8 +47,11 @@ static int hints_line(struct lc_vma_hints *hints, char *line)
 	return 0;
 }
 
-/* Takes the whole lines out of the buffer and moves the rest to its start. */
-static int hints_take_lines(struct lc_vma_hints *hints, char *buf, size_t *len)
+/* Of a line that fills the buffer: its numbers and the start of the name. Paths have no longest one
+ * for who goes down into directories one by one. */
+#define LINE_HEAD 512
+
+int lc_vma_hints_take(struct lc_vma_hints *hints, char *buf, size_t size, size_t *len)
 {
 	char *line = buf, *end;
 
@@ -57,6 +66,8 @@ static int hints_take_lines(struct lc_vma_hints *hints, char *buf, size_t *len)
 	}
 	*len -= (size_t)(line - buf);
 	memmove(buf, line, *len);
+	if (*len == size)
+		*len = size < LINE_HEAD ? size / 2 : LINE_HEAD;
 	return 0;
 }
 
@@ -71,8 +82,6 @@ static int hints_read_fd(int fd, uint64_t deadline_ns, struct lc_vma_hints *hint
 		ssize_t n;
 		int r;
 
-		if (len == sizeof(buf)) /* no line of the kernel's is as long */
-			len = 0;
 		if (lc_is_past(deadline_ns))
 			return -ETIME;
 		n = read(fd, buf + len, sizeof(buf) - len);
@@ -83,7 +92,7 @@ static int hints_read_fd(int fd, uint64_t deadline_ns, struct lc_vma_hints *hint
 		if (n == 0)
 			return 0;
 		len += (size_t)n;
-		r = hints_take_lines(hints, buf, &len);
+		r = lc_vma_hints_take(hints, buf, sizeof(buf), &len);
 		if (r < 0)
 			return r;
 	}
@@ -208,28 +217,32 @@ int lc_vmas_parse(char *text, size_t len, struct lc_vmas *ret_vmas)
 	return 0;
 }
 
-/* Both are sorted. False if a mapping has no hint: the caller needs newer ones. */
-static bool merge_hints(struct lc_vmas *vmas, const struct lc_vma_hints *hints)
+/* Of the same place and the same file: what came there since may be something else. */
+static bool is_hint_of(const struct lc_vma_hint *hint, const struct lc_vma *vma)
 {
+	return hint->start == vma->start && hint->end == vma->end && hint->inode == vma->inode &&
+	       hint->dev_major == vma->dev_major && hint->dev_minor == vma->dev_minor;
+}
+
+bool lc_vmas_take_hints(struct lc_vmas *vmas, const struct lc_vma_hints *hints)
+{
+	bool all = true;
 	size_t h = 0;
 
 	for (size_t i = 0; i < vmas->n; i++) {
 		struct lc_vma *vma = &vmas->v[i];
-		const struct lc_vma_hint *hint;
 
 		while (h < hints->n && hints->v[h].start < vma->start)
 			h++;
-		hint = h < hints->n ? &hints->v[h] : NULL;
-		if (!hint || hint->start != vma->start || hint->end != vma->end) {
+		if (h < hints->n && is_hint_of(&hints->v[h], vma)) {
+			vma->flags &= ~(uint32_t)LC_VMA_OF_SMAPS;
+			vma->flags |= hints->v[h].flags;
+		} else if (!(vma->flags & LC_VMA_SPECIAL)) {
 			/* smaps leaves the vsyscall page out on some kernels */
-			if (vma->flags & LC_VMA_SPECIAL)
-				continue;
-			return false;
+			all = false;
 		}
-		vma->flags &= ~(uint32_t)LC_VMA_SHARED;
-		vma->flags |= hint->flags;
 	}
-	return true;
+	return all;
 }
 
 /* CONFIG_PROC_PAGE_MONITOR may be off: then the flags of the lines must do. */
@@ -239,7 +252,7 @@ static int read_newer_hints(int taskfd, uint64_t deadline_ns, struct lc_vmas *vm
 	int r = lc_vma_hints_read(taskfd, deadline_ns, &newer);
 
 	if (r == 0)
-		merge_hints(vmas, &newer);
+		lc_vmas_take_hints(vmas, &newer);
 	lc_vma_hints_free(&newer);
 	return r == -ENOENT ? 0 : r;
 }
@@ -254,7 +267,7 @@ int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
 		r = lc_vmas_parse(text.data, text.len, ret_vmas);
 	else
 		lc_text_free(&text);
-	if (r == 0 && !merge_hints(ret_vmas, hints) && need_flags)
+	if (r == 0 && !lc_vmas_take_hints(ret_vmas, hints) && need_flags)
 		r = read_newer_hints(taskfd, deadline_ns, ret_vmas);
 	if (r < 0)
 		lc_vmas_free(ret_vmas);

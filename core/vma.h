@@ -47,9 +47,16 @@ static inline bool lc_vma_has_file(const struct lc_vma *vma)
 	return vma->inode != 0 || vma->dev_major != 0 || vma->dev_minor != 0;
 }
 
+/* What lc_procfs_parse_vm_flags() can tell. */
+#define LC_VMA_OF_SMAPS                                                                            \
+	(LC_VMA_SHARED | LC_VMA_DONTDUMP | LC_VMA_IO | LC_VMA_PFNMAP | LC_VMA_HUGETLB |            \
+	 LC_VMA_UFFD | LC_VMA_MAYBE_DAX)
+
 /* The flags of mappings as smaps told them before the freeze. */
 struct lc_vma_hint {
 	uint64_t start, end;
+	uint64_t inode;
+	uint32_t dev_major, dev_minor;
 	uint32_t flags;
 };
 
@@ -67,12 +74,24 @@ LC_MUST_CHECK int lc_vma_hints_read(int taskfd, uint64_t deadline_ns,
 				    struct lc_vma_hints *ret_hints);
 void lc_vma_hints_free(struct lc_vma_hints *hints);
 
+/*
+ * Takes the whole lines out of `buf`, which holds *len bytes of at most `size`, and moves what is
+ * left to its start. There is always room after it: of a line longer than the buffer the end of the
+ * name is lost, and nothing else. Returns 0 or -ENOMEM.
+ */
+LC_MUST_CHECK int lc_vma_hints_take(struct lc_vma_hints *hints, char *buf, size_t size,
+				    size_t *len);
+
 /* Reads maps and takes the flags from `hints` where a mapping stands there as it is now; reads
  * smaps again if one does not and its flags are needed. Returns 0, -errno or -ETIME as above; then
  * there are none. */
 LC_MUST_CHECK int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
 			       uint64_t deadline_ns, struct lc_vmas *ret_vmas);
 void lc_vmas_free(struct lc_vmas *vmas);
+
+/* Gives the mappings the flags of the hints, both sorted. Returns false if one has no hint, and
+ * what its line tells must do. */
+bool lc_vmas_take_hints(struct lc_vmas *vmas, const struct lc_vma_hints *hints);
 
 /* Parses the whole text in place; for the reader above and for tests. Takes over `text`. */
 LC_MUST_CHECK int lc_vmas_parse(char *text, size_t len, struct lc_vmas *ret_vmas);

@@ -178,12 +178,12 @@ void lc_denial_explain(const struct lc_denial_facts *f, struct lc_err *err)
 static bool in_child_userns(const struct lc_target *target)
 {
 	struct lc_text map = {0};
-	unsigned long inside = 0, outside = 0, count = UINT32_MAX;
+	bool child = false;
 
 	if (lc_procfs_read(target->procfd, "self/uid_map", &map) == 0)
-		sscanf(map.data, "%lu %lu %lu", &inside, &outside, &count);
+		child = !lc_procfs_maps_all_ids(map.data);
 	lc_text_free(&map);
-	return inside != 0 || outside != 0 || count != UINT32_MAX;
+	return child;
 }
 
 /* The namespace of a process that we may not trace cannot be read. If we are in a child namespace,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static void test_stat(void)
@@ -91,6 +92,46 @@ static void test_status(void)
 	is(st.tgid, 0, "lines without values");
 }
 
+/* PID namespaces nest 32 deep. */
+static void test_nested_status(void)
+{
+	char text[512] = "NSpid:";
+	struct lc_status st;
+
+	for (int i = 0; i < 33; i++)
+		sprintf(text + strlen(text), "\t%d", 4194304 - i);
+	strcat(text, "\nThreads:\t1\n");
+	lc_procfs_parse_status(text, &st);
+	is(st.ns_pid, 4194304 - 32, "the innermost of 33 numbers");
+	is(st.n_threads, 1, "and the line behind");
+}
+
+static void test_locks(void)
+{
+	const dev_t dev = makedev(0, 0x15);
+	static const char text[] = "1: POSIX  ADVISORY  WRITE 11 00:15:378998 0 EOF\n"
+				   "2: FLOCK  ADVISORY  WRITE 12 00:16:378998 0 EOF\n"
+				   "3: FLOCK  ADVISORY  WRITE 13 00:15:1378998 0 EOF\n"
+				   "4: FLOCK  ADVISORY  READ  14 00:15:378998 0 EOF\n"
+				   "4: -> FLOCK  ADVISORY  WRITE 15 00:15:378998 0 EOF\n"
+				   "5: FLOCK  ADVISORY  WRITE -1 00:15:378998 0 EOF\n"
+				   "6: FLOCK  ADVISORY  WRITE 16 00:15:378998 0 EOF\n"
+				   "6: -> FLOCK  ADVISORY  WRITE 17 00:15:378998 0 EOF\n";
+
+	is(lc_procfs_find_flock(text, dev, 378998), 16, "the holder among others' locks");
+	is(lc_procfs_find_flock(text, dev, 78998), 0, "the end of another number");
+	is(lc_procfs_find_flock(text, makedev(8, 1), 378998), 0, "another file system");
+	is(lc_procfs_find_flock("", dev, 378998), 0, "no locks");
+}
+
+static void test_id_map(void)
+{
+	ok(lc_procfs_maps_all_ids("         0          0 4294967295\n"), "the initial namespace");
+	ok(!lc_procfs_maps_all_ids("0 100000 65536\n"), "a container's");
+	ok(!lc_procfs_maps_all_ids("0 1000 1\n1 100000 65536\n"), "a user's own");
+	ok(!lc_procfs_maps_all_ids(""), "one without a map yet");
+}
+
 static void parse_line(const char *text, struct lc_map_line *ret, int want, const char *what)
 {
 	static char line[512];
@@ -170,6 +211,40 @@ static void test_vmas(void)
 	is(lc_vmas_parse(text, strlen(text), &vmas), -EINVAL, "mappings that overlap");
 }
 
+/* A mapping that came since smaps was read has no flags of it; those around it have theirs. */
+static void test_new_mapping(void)
+{
+	char *text = strdup("1000-2000 rw-p 0 00:00 0\n"
+			    "2000-3000 rw-p 0 00:00 0\n"
+			    "3000-4000 rw-s 0 00:05 7 /dev/x\n"
+			    "4000-5000 rw-s 0 00:05 7 /dev/x\n");
+	struct lc_vma_hint v[] = {
+		{.start = 0x1000, .end = 0x2000, .flags = LC_VMA_DONTDUMP},
+		{.start = 0x3000,
+		 .end = 0x4000,
+		 .inode = 7,
+		 .dev_minor = 5,
+		 .flags = LC_VMA_SHARED | LC_VMA_IO},
+		{.start = 0x4000, .end = 0x5000, .inode = 8, .dev_minor = 5, .flags = LC_VMA_IO},
+	};
+	const struct lc_vma_hints hints = {.v = v, .n = 3};
+	struct lc_vmas vmas;
+
+	need(text && lc_vmas_parse(text, strlen(text), &vmas) == 0);
+	ok(!lc_vmas_take_hints(&vmas, &hints), "two mappings without a hint");
+	is(vmas.v[0].flags, LC_VMA_DONTDUMP, "the one before has its flags");
+	is(vmas.v[1].flags, 0, "a new one has none");
+	is(vmas.v[2].flags, LC_VMA_SHARED | LC_VMA_IO | LC_VMA_DEVICE,
+	   "the one behind has its flags");
+	is(vmas.v[3].flags, LC_VMA_SHARED | LC_VMA_DEVICE, "another file's are not taken");
+	v[0].flags = 0;
+	v[1].flags = LC_VMA_PFNMAP;
+	lc_vmas_take_hints(&vmas, &hints);
+	is(vmas.v[0].flags, 0, "newer flags replace older ones");
+	is(vmas.v[2].flags, LC_VMA_PFNMAP | LC_VMA_DEVICE, "all of them");
+	lc_vmas_free(&vmas);
+}
+
 /* ---- a tree of fixtures ------------------------------------------------------------------- */
 
 static char root[] = "/tmp/livecore-procfs-XXXXXX";
@@ -218,6 +293,40 @@ static void test_hints(int fd)
 	lc_vma_hints_free(&hints);
 }
 
+/* Deep directories make names that fill every buffer: the numbers before them count all the same.
+ */
+static void test_long_names(int fd)
+{
+	const size_t name_len = 40000;
+	struct lc_vma_hints hints = {0};
+	struct lc_vmas vmas = {0};
+	char *name = malloc(name_len + 1), *text;
+
+	need(name);
+	memset(name, 'd', name_len);
+	name[0] = '/';
+	name[name_len] = '\0';
+	need(asprintf(&text,
+		      "1000-3000 r--p 0 08:01 5 %s\nVmFlags: rd dd \n"
+		      "3000-5000 rw-s 0 00:05 7 /dev/x\nSize: 8 kB\nVmFlags: rd sh io \n",
+		      name) > 0);
+	put_text(fd, "smaps", text);
+	free(text);
+	need(asprintf(&text, "1000-3000 r--p 0 08:01 5 %s\n3000-5000 rw-s 0 00:05 7 /dev/x\n",
+		      name) > 0);
+	put_text(fd, "maps", text);
+	free(text);
+	is(lc_vma_hints_read(fd, 0, &hints), 0, "smaps with a name of 40,000 bytes");
+	is(hints.n, 2, "its mappings");
+	is(lc_vmas_read(fd, &hints, true, 0, &vmas), 0, "the same maps");
+	is_str(vmas.v[0].name, name, "the whole name");
+	is(vmas.v[0].flags, LC_VMA_DONTDUMP, "flags of the mapping");
+	is(vmas.v[1].flags, LC_VMA_SHARED | LC_VMA_IO | LC_VMA_DEVICE, "flags of the next one");
+	lc_vmas_free(&vmas);
+	lc_vma_hints_free(&hints);
+	free(name);
+}
+
 static int collect(void *arg, pid_t pid)
 {
 	pid_t *sum = arg;
@@ -261,6 +370,8 @@ static void test_tree(void)
 	is(lc_procfs_each_pid(fd, "task", collect, &sum), 0, "a directory of threads");
 	is(sum, 41, "only names that are numbers");
 	test_hints(fd);
+	need(unlinkat(fd, "maps", 0) == 0 && unlinkat(fd, "smaps", 0) == 0);
+	test_long_names(fd);
 	lc_text_free(&text);
 	unlinkat(fd, "task/11", AT_REMOVEDIR);
 	unlinkat(fd, "task/12x", AT_REMOVEDIR);
@@ -280,9 +391,13 @@ int main(void)
 	test_stat();
 	test_syscall();
 	test_status();
+	test_nested_status();
+	test_locks();
+	test_id_map();
 	test_map_line();
 	test_vm_flags();
 	test_vmas();
+	test_new_mapping();
 	test_tree();
 	return tap_done();
 }
