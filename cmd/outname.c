@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "outname.h"
+#include "text.h"
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -43,24 +44,22 @@ static void put_number(struct name *name, intmax_t value)
  * Text that is not ours must not lead out of the directory: as cn_esc_printf() of the kernel's
  * fs/coredump.c, a slash becomes '!', an empty text "!", and one that is "." or ".." starts with
  * '!'. Any number of dots counts, because a template such as ".%e" would add the missing one.
- * Control characters become '!' too: the name will be shown by programs that do not escape.
+ * What acts on a terminal becomes '!' too: the name will be shown by programs that do not escape.
+ * So does a byte that is no UTF-8, which could be a part of such a character with its neighbour.
  */
 static void put_foreign(struct name *name, const char *s)
 {
-	size_t start = name->len;
-	size_t len = strlen(s);
-
-	if (strspn(s, ".") == len) {
+	if (strspn(s, ".") == strlen(s)) {
 		put_bytes(name, "!", 1);
-		s += len > 0;
-		len = strlen(s);
+		s += *s ? 1 : 0;
 	}
-	put_bytes(name, s, len);
-	for (size_t i = start; i < name->len; i++) {
-		unsigned char c = (unsigned char)name->buf[i];
+	while (*s) {
+		uint32_t code;
+		size_t len = text_utf8_decode(s, &code);
+		bool passes = len && code != '/' && text_is_safe(code);
 
-		if (c == '/' || c < 0x20 || c == 0x7f)
-			name->buf[i] = '!';
+		put_bytes(name, passes ? s : "!", passes ? len : 1);
+		s += len ? len : 1;
 	}
 }
 

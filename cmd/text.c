@@ -2,7 +2,6 @@
 /* Words and figures for people. Pure functions, except that the locale's character set is asked. */
 #include <inttypes.h>
 #include <langinfo.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "text.h"
@@ -76,7 +75,7 @@ static const struct {
 	{0x2066, 0x2069}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},
 };
 
-static bool is_safe(uint32_t code)
+bool text_is_safe(uint32_t code)
 {
 	for (size_t i = 0; i < N_ELEMENTS(unsafe_ranges); i++) {
 		if (code >= unsafe_ranges[i].first && code <= unsafe_ranges[i].last)
@@ -103,7 +102,7 @@ static size_t escape_one(const char *s, char buf[static ESCAPED_MAX], size_t *re
 {
 	uint32_t code;
 	size_t len = text_utf8_decode(s, &code);
-	bool passes = len && is_safe(code) && (len == 1 || locale_is_utf8());
+	bool passes = len && text_is_safe(code) && (len == 1 || locale_is_utf8());
 
 	if (!len)
 		len = 1;

@@ -3,6 +3,7 @@
 #ifndef CMD_TEXT_H
 #define CMD_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,10 @@
  * no shortest-form UTF-8 of a Unicode scalar value (the end of the string included).
  */
 size_t text_utf8_decode(const char *s, uint32_t *ret_code);
+
+/* False for what must not reach a terminal: control characters, and what changes the direction of
+ * text. */
+bool text_is_safe(uint32_t code);
 
 /*
  * Escapes `s` so that no byte of it acts on a terminal: control characters, invalid UTF-8 and what

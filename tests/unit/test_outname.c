@@ -81,7 +81,15 @@ static void test_foreign(void)
 		{".hidden", "%e", ".hidden"},
 		{"a\nb\033\177", "%e", "a!b!!"},
 		{"%p", "%e", "%p"},
-		{"\xc3\xa9\xff", "%e", "\xc3\xa9\xff"},
+		{"\xc3\xa9", "%e", "\xc3\xa9"},
+		{"\xc3\xa9\xc3", "%e", "\xc3\xa9!"},
+		{"\xc2\x9b"
+		 "1m",
+		 "%e", "!1m"},
+		{"\x9b\xc2", "%e%e", "!!!!"},
+		{"a\xe2\x80\xae"
+		 "b",
+		 "%e", "a!b"},
 	};
 	struct outname_facts with = facts;
 
