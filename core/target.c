@@ -210,8 +210,8 @@ static int find_living(void *arg, pid_t tid)
 
 static bool has_living_thread(const struct lc_target *target)
 {
-	return lc_procfs_each_pid(target->dirfd, "task", find_living,
-				  (void *)(uintptr_t)target) > 0;
+	return lc_procfs_each_pid(target->dirfd, "task", find_living, (void *)(uintptr_t)target) >
+	       0;
 }
 
 int lc_target_check_alive(const struct lc_target *target, struct lc_err *err)

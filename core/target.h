@@ -29,8 +29,9 @@ LC_MUST_CHECK int lc_target_lock(const struct lc_target *target, uint64_t wait_n
 				 const volatile sig_atomic_t *abort_flag, struct lc_err *err);
 
 /* Says why a call on the target was refused with `code` (EPERM, EACCES or ESRCH), and what helps.
- * Returns -code. */
-int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err *err);
+ * `tracer`: of the thread that it was about; 0: the leader's. Returns -code. */
+int lc_target_why_denied(const struct lc_target *target, int code, pid_t tracer,
+			 struct lc_err *err);
 
 /* Is it the caller's own, so that only a rule such as Yama's could keep it from the caller? Returns
  * 0, -EPERM with the difference in the error, or -ESRCH. */

@@ -34,6 +34,7 @@
 #define STRAY_WAIT_NS 100000000U
 #define MAX_PASSES    1000
 #define SEIZE_TRIES   60
+#define PF_EXITING    0x00000004 /* include/linux/sched.h */
 
 /* ---- finding and seizing ------------------------------------------------------------------ */
 
@@ -45,6 +46,14 @@ static int task_path(char *path, size_t size, pid_t tid, const char *file)
 static bool is_dead(char state)
 {
 	return state == 'Z' || state == 'X' || state == 'x';
+}
+
+/* On its way out of do_exit() it has neither registers nor, soon, memory, never stops any more, and
+ * may be held up there: by close() of a file whose file system does not answer, say. The kernel's
+ * own core leaves it out, too (PF_POSTCOREDUMP, zap_process()). */
+static bool has_exited(const struct lc_stat *st)
+{
+	return is_dead(st->state) || (st->flags & PF_EXITING);
 }
 
 /* The kernel lists tasks in one order, new ones last: the thread after the last one that was found
@@ -137,10 +146,21 @@ static void release_stray(pid_t tid)
 	}
 }
 
+/* A tracer that dies lets go. */
+static bool is_there(const struct lc_target *target, pid_t tracer)
+{
+	struct lc_stat st;
+	char path[32];
+
+	snprintf(path, sizeof(path), "%d/stat", tracer);
+	return lc_procfs_stat(target->procfd, path, &st) == 0 && !has_exited(&st);
+}
+
 /* EPERM may mean that the thread is ours already, by PTRACE_O_TRACECLONE, or that it is dying.
  * Returns 1 where nothing speaks against it now: a tracer has gone, or the number is that of
  * another thread since, as after execve(). */
-static int seize_refused(struct lc_threads *threads, struct lc_thread *t, int code)
+static int seize_refused(struct lc_threads *threads, struct lc_thread *t, int code,
+			 pid_t *ret_tracer)
 {
 	char path[40];
 	struct lc_status status;
@@ -153,22 +173,24 @@ static int seize_refused(struct lc_threads *threads, struct lc_thread *t, int co
 	}
 	if (status.tracer == gettid())
 		return 0;
-	return status.tracer == 0 ? 1 : -code;
+	*ret_tracer = status.tracer;
+	return status.tracer && is_there(threads->target, status.tracer) ? -code : 1;
 }
 
 static int try_seize(struct lc_threads *threads, struct lc_thread *t)
 {
 	int code = EPERM, r = 1;
+	pid_t tracer = 0;
 
 	for (unsigned int tries = 0; r > 0 && tries < SEIZE_TRIES; tries++) {
 		if (ptrace(PTRACE_SEIZE, t->tid, NULL, (void *)PTRACE_O_TRACECLONE) == 0)
 			return 0;
 		code = errno;
-		r = seize_refused(threads, t, code);
+		r = seize_refused(threads, t, code, &tracer);
 		if (r > 0)
 			nap(tries);
 	}
-	return r == 0 ? 0 : lc_target_why_denied(threads->target, code, threads->err);
+	return r == 0 ? 0 : lc_target_why_denied(threads->target, code, tracer, threads->err);
 }
 
 static int seize(struct lc_threads *threads, struct lc_thread *t)
@@ -225,7 +247,7 @@ static int visit_tid(void *arg, pid_t tid)
 	if (!t)
 		return lc_err_set(threads->err, ENOMEM, LC_STAGE_FREEZE, "out of memory");
 	task_path(path, sizeof(path), tid, "stat");
-	if (lc_procfs_stat(threads->target->dirfd, path, &t->stat) < 0 || is_dead(t->stat.state) ||
+	if (lc_procfs_stat(threads->target->dirfd, path, &t->stat) < 0 || has_exited(&t->stat) ||
 	    read_ns_tid(threads->target, tid, &ns_tid) < 0) {
 		t->state = LC_THREAD_GONE;
 		return 0;
@@ -347,7 +369,7 @@ static bool has_died(const struct lc_threads *threads, const struct lc_thread *t
 	struct lc_stat now;
 
 	task_path(path, sizeof(path), t->tid, "stat");
-	return lc_procfs_stat(threads->target->dirfd, path, &now) < 0 || is_dead(now.state);
+	return lc_procfs_stat(threads->target->dirfd, path, &now) < 0 || has_exited(&now);
 }
 
 static void give_up(struct lc_threads *threads)
@@ -411,6 +433,14 @@ static int wait_all(struct lc_threads *threads, const struct lc_freeze_options *
 	}
 }
 
+static bool has_thread(const struct lc_threads *threads)
+{
+	for (size_t i = 0; i < threads->n; i++)
+		if (threads->v[i].state != LC_THREAD_GONE)
+			return true;
+	return false;
+}
+
 static int freeze(struct lc_threads *threads, const struct lc_freeze_options *options)
 {
 	int r = pass(threads);
@@ -431,9 +461,8 @@ static int freeze(struct lc_threads *threads, const struct lc_freeze_options *op
 	}
 	if (r < 0)
 		return r;
-	if (threads->n_stopped == 0)
-		return lc_target_check_alive(threads->target, threads->err);
-	return 0;
+	/* one that is caught in a system call is worth its memory; none at all is the end */
+	return has_thread(threads) ? 0 : lc_target_has_ended(threads->target, threads->err);
 }
 
 int lc_threads_freeze(const struct lc_target *target, const struct lc_freeze_options *options,

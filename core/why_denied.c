@@ -273,7 +273,7 @@ static int read_facts(const struct lc_target *target, struct lc_denial_facts *fa
 	return 0;
 }
 
-int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err *err)
+int lc_target_why_denied(const struct lc_target *target, int code, pid_t tracer, struct lc_err *err)
 {
 	struct lc_denial_facts facts = {
 		.pid = target->id.pid, .code = code, .uid = getuid(), .gid = getgid()};
@@ -282,6 +282,9 @@ int lc_target_why_denied(const struct lc_target *target, int code, struct lc_err
 	if (r < 0)
 		return r;
 	facts.yama = read_yama(target->procfd);
+	/* threads may have different ones */
+	if (tracer)
+		facts.target.tracer = tracer;
 	read_tracer(target, &facts);
 	read_lsm(&facts);
 	lc_denial_explain(&facts, err);

@@ -397,3 +397,93 @@ is_waiting() {
 @test "its TIDs are another's, all but the last are seized" {
     taken_over ptrace 5 5
 }
+
+# ---- those that die -------------------------------------------------------------------------------
+
+@test "a thread that is caught in its own exit is no thread any more; one that is caught in close() is a loss" {
+    need_root
+    need_tool jq
+    [ -c /dev/fuse ] || skip "no /dev/fuse"
+    start_victim victim_dying
+    local round
+    for round in 1 2; do
+        livecore -p "$VICTIM" -o core --force --timeout=1 --json
+        expect_status 1
+        check sane
+        [ "$(json '[.losses[].tid] | @text')" = "[$(truth closing)]" ] || fail "$output"
+        [ "$(check threads | grep -c .)" -eq 3 ]
+        check threads | grep -qx "$(truth closing)"
+        ! check threads | grep -qx "$(truth dying)" || fail "the thread that has exited is there"
+        none_stopped "$VICTIM"
+    done
+    # Both go on when the file system answers: one ends, the other sleeps.
+    ask release >answer
+    grep -qx "state $(truth dying) -" answer || fail "$(cat answer)"
+    wait_for 10 has_state "$(truth closing)" S
+    livecore -p "$VICTIM" -o core --force
+    expect_status 0
+    [ "$(check threads | grep -c .)" -eq 3 ]
+}
+
+@test "a process that ends, with much memory to give back: a core, or it says so; never held up" {
+    local i refused=0
+    for i in $(seq "$(rounds 6)"); do
+        start_victim victim_clock -m 256
+        (
+            nap_random 40
+            kill -TERM "$VICTIM"
+        ) 3>&- &
+        nap_random 60
+        livecore -p "$VICTIM" -o core --force
+        case $status in
+        0) check sane ;;
+        2)
+            refused=$((refused + 1))
+            expect_stderr "^livecore: (process $VICTIM .*(ended|exiting|zombie)|there is no process $VICTIM)"
+            [ ! -e core ] || fail "a file is left"
+            ;;
+        *) fail "status $status: $stderr" ;;
+        esac
+        rm -f core
+        stop_victim "$VICTIM"
+    done
+    echo "# $refused of them refused" >&3
+}
+
+# ---- other tracers --------------------------------------------------------------------------------
+
+@test "a tracer that comes, goes and dies all the time: a whole core or a refusal that names it" {
+    local i whole=0 refused=0 victim tracer
+    start_victim victim_busy 6
+    victim=$VICTIM
+    remember "$victim"
+    start_victim victim_tracer "$victim"
+    tracer=$VICTIM
+    for i in $(seq "$(rounds 30)"); do
+        livecore -p "$victim" -o core --force
+        case $status in
+        0)
+            whole=$((whole + 1))
+            check sane
+            [ "$(check threads | wc -l)" -eq 7 ] || fail "threads: $(check threads)"
+            for tid in $(check threads); do
+                check prstatus "$tid" | grep -q '^rip 0x[0-9a-f]*[1-9a-f]' || check prstatus "$tid" | grep -q '^rip [1-9]' || fail "no registers of $tid"
+            done
+            ;;
+        2)
+            refused=$((refused + 1))
+            expect_stderr "process $victim \(victim_busy\) is already traced, by process [0-9]+ \((tracer|victim_tracer|\?)?\)"
+            [ ! -e core ] || fail "a file is left"
+            ;;
+        *) fail "status $status: $stderr" ;;
+        esac
+        rm -f core
+    done
+    echo "# $whole whole, $refused refused, $(ask any)" >&3
+    stop_victim "$tracer"
+    [ "$whole" -gt 0 ] || fail "there never was a core"
+    VICTIM=$victim
+    wait_for 10 none_stopped "$victim" || fail "a thread is stopped"
+    assert_untouched "$victim"
+    assert_progress
+}
