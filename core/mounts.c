@@ -98,28 +98,6 @@ static int add_memfd(struct lc_mounts *mounts, unsigned int flags)
 	return r;
 }
 
-/* The ring of io_setup(2) is a mapping of a file in a file system of its own. */
-static int add_aio(struct lc_mounts *mounts)
-{
-	struct lc_text text = {0};
-	struct lc_vmas own = {0};
-	aio_context_t ring = 0;
-	int r = 0;
-
-	if (syscall(SYS_io_setup, 1, &ring) < 0)
-		return 0;
-	if (lc_procfs_read(AT_FDCWD, "/proc/self/maps", &text) < 0)
-		lc_text_free(&text);
-	else if (lc_vmas_parse(text.data, text.len, &own) < 0)
-		r = -ENOMEM;
-	for (size_t i = 0; r == 0 && i < own.n; i++)
-		if (own.v[i].start == ring)
-			r = add(mounts, own.v[i].dev_major, own.v[i].dev_minor, true);
-	syscall(SYS_io_destroy, ring);
-	lc_vmas_free(&own);
-	return r;
-}
-
 static int add_unmounted(struct lc_mounts *mounts)
 {
 	int r = add_memfd(mounts, 0);
@@ -127,7 +105,7 @@ static int add_unmounted(struct lc_mounts *mounts)
 	/* 4 KiB to 1 TiB; a size that the processor does not have is refused */
 	for (unsigned int shift = 12; r == 0 && shift <= 40; shift++)
 		r = add_memfd(mounts, MFD_HUGETLB | shift << MFD_HUGE_SHIFT);
-	return r == 0 ? add_aio(mounts) : r;
+	return r;
 }
 
 /* ---- who answers -------------------------------------------------------------------------- */
@@ -171,6 +149,12 @@ static int by_device(const void *a, const void *b)
 	return x->dev_minor < y->dev_minor ? -1 : x->dev_minor > y->dev_minor;
 }
 
+static void sort(struct lc_mounts *mounts)
+{
+	if (mounts->n)
+		qsort(mounts->v, mounts->n, sizeof(*mounts->v), by_device);
+}
+
 int lc_mounts_read(const struct lc_target *target, struct lc_mounts *ret_mounts)
 {
 	int r = add_unmounted(ret_mounts);
@@ -180,8 +164,29 @@ int lc_mounts_read(const struct lc_target *target, struct lc_mounts *ret_mounts)
 		r = read_list(target->dirfd, "mountinfo", ret_mounts);
 	if (r == 0 && !ret_mounts->answers_opens)
 		r = read_list(target->procfd, "self/mountinfo", ret_mounts);
-	if (ret_mounts->n)
-		qsort(ret_mounts->v, ret_mounts->n, sizeof(*ret_mounts->v), by_device);
+	sort(ret_mounts);
+	return r;
+}
+
+int lc_mounts_add_aio(struct lc_mounts *mounts)
+{
+	struct lc_text text = {0};
+	struct lc_vmas own = {0};
+	aio_context_t ring = 0;
+	int r = 0;
+
+	if (syscall(SYS_io_setup, 1, &ring) < 0)
+		return 0;
+	if (lc_procfs_read(AT_FDCWD, "/proc/self/maps", &text) < 0)
+		lc_text_free(&text);
+	else if (lc_vmas_parse(text.data, text.len, &own) < 0)
+		r = -ENOMEM;
+	for (size_t i = 0; r == 0 && i < own.n; i++)
+		if (own.v[i].start == ring)
+			r = add(mounts, own.v[i].dev_major, own.v[i].dev_minor, true);
+	syscall(SYS_io_destroy, ring);
+	lc_vmas_free(&own);
+	sort(mounts);
 	return r;
 }
 

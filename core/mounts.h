@@ -32,6 +32,10 @@ LC_MUST_CHECK int lc_mounts_parse(const char *text, struct lc_mounts *mounts);
  */
 LC_MUST_CHECK int lc_mounts_read(const struct lc_target *target, struct lc_mounts *ret_mounts);
 
+/* Adds the file system of the rings of io_setup(2), for a target that has one: it takes some 30 ms
+ * to let go of the ring that it is learned from. Returns 0 or -ENOMEM. */
+LC_MUST_CHECK int lc_mounts_add_aio(struct lc_mounts *mounts);
+
 /* The device is a mapping's, from /proc/PID/maps. One that is in no list is local if a block device
  * is behind it. */
 bool lc_mounts_is_local(const struct lc_mounts *mounts, uint32_t dev_major, uint32_t dev_minor);

@@ -111,6 +111,20 @@ void lc_prep_free(struct lc_prep *p)
 	lc_close(&p->taskfd);
 }
 
+static int read_hints(struct lc_prep *p, struct lc_err *err)
+{
+	int r = lc_vma_hints_read(p->taskfd, 0, &p->hints);
+
+	if (r == -EACCES || r == -EPERM)
+		return lc_target_why_denied(p->target, -r, 0, err);
+	if (r < 0 && r != -ENOENT)
+		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d/smaps: %s",
+				  p->target->id.pid, strerror(-r));
+	if (p->hints.has_aio_ring && lc_mounts_add_aio(&p->mounts) < 0)
+		return lc_err_set(err, ENOMEM, LC_STAGE_TARGET, "out of memory");
+	return 0;
+}
+
 int lc_prep_open(struct lc_prep *p, struct lc_err *err)
 {
 	int r = lc_caller_check(p->target, p->request->for_caller, err);
@@ -126,13 +140,7 @@ int lc_prep_open(struct lc_prep *p, struct lc_err *err)
 	if (r < 0)
 		return r;
 	lc_mapfile_open_root(&p->file);
-	r = lc_vma_hints_read(p->taskfd, 0, &p->hints);
-	if (r == -EACCES || r == -EPERM)
-		return lc_target_why_denied(p->target, -r, 0, err);
-	if (r < 0 && r != -ENOENT)
-		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d/smaps: %s",
-				  p->target->id.pid, strerror(-r));
-	return 0;
+	return read_hints(p, err);
 }
 
 int lc_prep_reserve(struct lc_prep *p, const struct lc_arch *arch, size_t note_len,

@@ -29,6 +29,7 @@ static int hints_add(struct lc_vma_hints *hints, const struct lc_map_line *map)
 		.dev_major = map->dev_major,
 		.dev_minor = map->dev_minor,
 	};
+	hints->has_aio_ring |= strcmp(map->name, "/[aio] (deleted)") == 0;
 	return 0;
 }
 

@@ -63,6 +63,7 @@ struct lc_vma_hint {
 struct lc_vma_hints {
 	struct lc_vma_hint *v;
 	size_t n, cap;
+	bool has_aio_ring; /* of io_setup(2) */
 };
 
 /*
