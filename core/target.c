@@ -243,6 +243,8 @@ static pid_t find_holder(const struct lc_target *t)
 	if (fstat(t->dirfd, &st) == 0 && lc_procfs_read(t->procfd, "locks", &locks) == 0)
 		pid = lc_procfs_find_flock(locks.data, st.st_dev, st.st_ino);
 	lc_text_free(&locks);
+	if (pid == t->id.pid) /* the target itself, which dumps nobody */
+		pid = 0;
 	snprintf(path, sizeof(path), "%d/status", pid);
 	if (pid && lc_procfs_status(t->procfd, path, &holder) == 0 && holder.uid[1] != 0 &&
 	    holder.uid[1] != geteuid() && holder.uid[1] != t->id.uid)

@@ -221,7 +221,7 @@ time.sleep(600)'
         done
         [ "$(cat shut/file sticky/file)" = precious$'\n'precious ]
         [ "$(stat -c %u sticky/file)" = 0 ]
-        [ "$(ls -A shut sticky secret | xargs)" = 'secret: shut: file sticky: file' ] || fail "$(ls -A shut sticky secret)"
+        [ "$(find shut sticky secret -mindepth 1 | sort | tr '\n' ' ')" = 'shut/file sticky/file ' ] || fail "$(ls -A shut sticky secret)"
     done
     assert_untouched "$VICTIM"
 }
