@@ -487,3 +487,63 @@ is_waiting() {
     assert_untouched "$victim"
     assert_progress
 }
+
+# ---- vfork() --------------------------------------------------------------------------------------
+
+# dump_vforking ARG...: dumps of a victim_vfork_loop whose children leave by exit or by execve() before the
+# time-out, at its very instant, or behind it; every fourth dump is killed while it waits.
+dump_vforking() {
+    local i n losses=0 whole=0 killed=0 go expected=0
+    start_victim victim_vfork_loop "$@"
+    has_state "$(truth vfork)" D || skip "vfork() does not sleep in D state here"
+    n=$(grep -c ^vfork "$(victim_out)")
+    go=${VICTIM_DIR[$VICTIM]}/go
+    for i in $(seq "$(rounds 16)"); do
+        "$LIVECORE" -p "$VICTIM" -o core --force --timeout=0.15 >dump.out 2>dump.err 3>&- &
+        DUMP=$!
+        if [ "$i" -eq 1 ]; then
+            finish # nobody leaves in time
+        elif [ $((i % 4)) -eq 3 ]; then
+            nap_random 160
+            kill -KILL "$DUMP" 2>/dev/null || true
+        elif [ $((i % 4)) -eq 1 ]; then
+            sleep "0.15$((RANDOM % 10))"
+        else
+            nap_random 220
+        fi
+        # Twice: they come back, and call it again, perhaps while livecore waits.
+        printf "%$((n * 2))s" '' | tr ' ' "$([ $((i % 3)) -eq 0 ] && echo x || echo e)" >"$go"
+        expected=$((expected + n * 2))
+        [ "$i" -eq 1 ] || finish
+        case $status in
+        0) whole=$((whole + 1)) ;;
+        1)
+            losses=$((losses + 1))
+            [ "$(grep -c '^livecore: loss: thread' dump.err)" -le "$n" ] || fail "$stderr"
+            ;;
+        137) killed=$((killed + 1)) ;;
+        *) fail "status $status: $stderr" ;;
+        esac
+        [ "$status" -eq 137 ] || check sane
+        rm -f core
+        # They have come back meanwhile, and gone again. Nothing stopped them, nor does it later.
+        none_stopped "$VICTIM" || fail "a thread is stopped" "$(grep -h State "/proc/$VICTIM/task"/*/status)"
+        ! grep -hE '^TracerPid:.[1-9]' "/proc/$VICTIM/task"/*/status || fail "a thread is traced"
+        wait_for 10 vforked "$expected" || fail "a thread does not come back from vfork(): $(ask any), not $expected"
+        none_stopped "$VICTIM" || fail "a thread is stopped" "$(grep -h State "/proc/$VICTIM/task"/*/status)"
+    done
+    echo "# $whole whole, $losses with losses, $killed killed" >&3
+    [ "$losses" -gt 0 ]
+}
+
+vforked() {
+    [ "$(ask any)" = "vforked $1" ]
+}
+
+@test "a thread in vfork() whose child leaves at any instant: it is never found stopped" {
+    dump_vforking 1
+}
+
+@test "three threads in vfork(), the first one among them" {
+    dump_vforking 3 leader
+}
