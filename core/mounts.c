@@ -2,6 +2,7 @@
 /* Reads mountinfo, and finds the devices of file systems that are mounted nowhere. */
 #include "mounts.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <stdio.h>
@@ -44,6 +45,27 @@ static bool is_local_type(const char *type, size_t len)
 	return false;
 }
 
+/* The ID, the parent's, and the device. sscanf() would measure all the text that follows. */
+static bool parse_device(const char *line, uint32_t *ret_major, uint32_t *ret_minor)
+{
+	static const char stops[] = "  : ";
+	unsigned long numbers[4];
+
+	for (size_t i = 0; i < 4; i++) {
+		char *end;
+
+		if (!isdigit((unsigned char)*line))
+			return false;
+		numbers[i] = strtoul(line, &end, 10);
+		if (*end != stops[i])
+			return false;
+		line = end + 1;
+	}
+	*ret_major = (uint32_t)numbers[2];
+	*ret_minor = (uint32_t)numbers[3];
+	return true;
+}
+
 /*
  * "36 35 98:0 / /mnt rw,noatime master:1 - ext4 /dev/root rw": proc_pid_mountinfo(5). Blanks in
  * names are escaped, so the first lone dash is the separator.
@@ -53,7 +75,7 @@ static int parse_line(const char *line, size_t len, struct lc_mounts *mounts)
 	uint32_t dev_major, dev_minor;
 	const char *type = memmem(line, len, " - ", 3);
 
-	if (!type || sscanf(line, "%*d %*d %u:%u ", &dev_major, &dev_minor) != 2)
+	if (!type || !parse_device(line, &dev_major, &dev_minor))
 		return 0;
 	type += 3;
 	return add(mounts, dev_major, dev_minor, is_local_type(type, strcspn(type, " \n")));

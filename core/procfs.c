@@ -402,6 +402,31 @@ int lc_procfs_hex(int dirfd, const char *path, uint64_t *ret_value)
 	return end == buf ? -EINVAL : 0;
 }
 
+/* Not sscanf(), which would measure all the text that follows. */
+static bool skip_word(const char **cursor, const char *word)
+{
+	const char *from = *cursor + strspn(*cursor, " ");
+	size_t len = strlen(word);
+
+	if (strncmp(from, word, len) != 0 || from[len] != ' ')
+		return false;
+	*cursor = from + len;
+	return true;
+}
+
+/* "1: FLOCK  ADVISORY  WRITE 4711 ...". Returns the PID; 0: another kind of line. */
+static pid_t parse_flock_line(const char *line)
+{
+	const char *p = line + strspn(line, "0123456789");
+	long pid;
+
+	if (*p++ != ':' || !skip_word(&p, "FLOCK") || !skip_word(&p, "ADVISORY") ||
+	    !skip_word(&p, "WRITE"))
+		return 0;
+	pid = strtol(p, NULL, 10);
+	return pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
 /* lock_get_status(), fs/locks.c. Only a line with the file at its end is worth a look: there can be
  * thousands. */
 pid_t lc_procfs_find_flock(const char *text, dev_t dev, uint64_t inode)
@@ -412,11 +437,12 @@ pid_t lc_procfs_find_flock(const char *text, dev_t dev, uint64_t inode)
 		 inode);
 	for (const char *at = strstr(text, tail); at; at = strstr(at + 1, tail)) {
 		const char *line = at;
-		int pid;
+		pid_t pid;
 
 		while (line > text && line[-1] != '\n')
 			line--;
-		if (sscanf(line, "%*d: FLOCK ADVISORY WRITE %d", &pid) == 1 && pid > 0)
+		pid = parse_flock_line(line);
+		if (pid)
 			return pid;
 	}
 	return 0;
