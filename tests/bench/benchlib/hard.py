@@ -204,53 +204,65 @@ def _is_zero(core, off, length):
     return True
 
 
+def _is_left_to_file(core, addr):
+    """Named in NT_FILE, and the file is not to be seen from here: another mount namespace, say."""
+    return any(start <= addr < end and not os.path.exists(name)
+               for start, end, _, name in core.files())
+
+
 def _look(core, addr, length, seed):
-    """(right, missing, wrong) bytes of a range that holds pattern(seed); seed None: zeros."""
-    right = missing = wrong = 0
+    """Bytes of a range that holds pattern(seed), or zeros: right, missing, wrong."""
+    found = collections.Counter()
     for kind, start, end, off in core.runs(addr, length):
         if kind == "none" or (kind == "file" and off + end - start > core.size):
-            missing += end - start
-        elif kind == "memsz" and seed is None:
-            right += end - start  # anonymous memory: no file to read from
+            found["missing"] += end - start
+        elif kind == "memsz" and _is_left_to_file(core, start):
+            found["left"] += end - start
         elif seed is None:
-            if _is_zero(core, off, end - start):
-                right += end - start
-            else:
-                wrong += end - start
+            right = kind == "memsz" or _is_zero(core, off, end - start)
+            found["right" if right else "wrong"] += end - start
         else:
             seen = core.seen(start, end - start)
             want = corecheck.pattern(seed, (start - addr) // 8, (end - start) // 8)
             for at in range(0, end - start, PAGE):
-                same = seen[at:at + PAGE] == want[at:at + PAGE]
-                right, wrong = right + PAGE * same, wrong + PAGE * (not same)
-    return right, missing, wrong
+                found["right" if seen[at:at + PAGE] == want[at:at + PAGE] else "wrong"] += PAGE
+    return found
 
 
 def _ranges(victim):
-    """(address, length, seed) of what the victim told; seed None: zeros."""
-    for fields in victim.truth("fill"):
-        yield int(fields[1], 16), int(fields[2], 16), int(fields[3], 16)
-    for fields in victim.truth("zero"):
-        yield int(fields[1], 16), int(fields[2], 16), None
-    for fields in victim.truth("many"):
-        for i in range(int(fields[1])):
-            yield int(fields[0], 16) + i * PAGE, PAGE, int(fields[2], 0) + i
+    """(state, address, length, seed) of what the victim told; seed None: zeros.
+
+    The state is the first part of a name such as "absent/x": what a reader may hope for. "never" and
+    "poisoned" can be read by nobody, "absent" only by who asks the frozen process, "shadowed" may
+    show a file.
+    """
+    for kind in ("fill", "zero"):
+        for name, addr, length, *seed in victim.truth(kind):
+            state = name.split("/")[0] if "/" in name else "present"
+            yield state, int(addr, 16), int(length, 16), int(seed[0], 16) if seed else None
+    for start, n, first_seed in victim.truth("many"):
+        for i in range(int(n)):
+            yield "present", int(start, 16) + i * PAGE, PAGE, int(first_seed, 0) + i
 
 
 def judge_memory(core, victim):
     """What the core says of the ranges that the victim told."""
-    n_missing = n_wrong = n_ghosts = 0
-    for addr, length, seed in _ranges(victim):
-        _, missing, wrong = _look(core, addr, length, seed)
-        n_missing, n_wrong = n_missing + missing, n_wrong + wrong
-    for fields in victim.truth("absent"):
-        for kind, start, end, _ in core.runs(int(fields[1], 16), int(fields[2], 16)):
-            n_ghosts += end - start if kind != "none" else 0
+    all_found, n_ghosts = collections.Counter(), 0
+    for state, addr, length, seed in _ranges(victim):
+        if state == "shadowed":
+            continue
+        found = _look(core, addr, length, seed)
+        if state in ("never", "poisoned"):
+            n_ghosts += found["right"] + found["wrong"]
+        else:
+            all_found += found
     out = []
-    if n_wrong:
-        out.append(f"**{size_text(n_wrong)} wrong**")
-    if n_missing:
-        out.append(f"{size_text(n_missing)} missing")
+    if all_found["wrong"]:
+        out.append(f"**{size_text(all_found['wrong'])} wrong**")
+    if all_found["missing"]:
+        out.append(f"{size_text(all_found['missing'])} missing")
+    if all_found["left"]:
+        out.append(f"{size_text(all_found['left'])} left to its file")
     if n_ghosts:
         out.append(f"**{size_text(n_ghosts)} that nobody can read**")
     return out
@@ -330,10 +342,16 @@ class Bench:
         except subprocess.TimeoutExpired:
             outcome.hung = True
             stopped = states_of(victim.pid)
-            self._kill_tool()
             outcome.remark([f"**hangs**, {stopped['t'] + stopped['T']} of "
                             f"{sum(stopped.values())} threads stopped meanwhile; killed after {case.timeout} s"])
-            return self.tool.communicate()
+            self._kill_tool()
+            try:
+                return self.tool.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                # It waits for an answer of the process, which it holds itself.
+                outcome.remark(["**cannot be killed before the process is**"])
+                victim.end()
+                return self.tool.communicate()
 
     def _dump(self, tool, case, victim):
         outcome = Outcome()
