@@ -88,6 +88,8 @@ int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *los
 
 	if (r < 0)
 		return r;
+	/* it may be longer or shorter than it was before the freeze */
+	lc_mapfile_close(&p->file);
 	lc_mapfile_settle(&p->file, &f->vmas);
 	p->pagemap.deadline_ns = f->deadline_ns;
 	lc_pagemap_restart(&p->pagemap, user_limit(&f->vmas));

@@ -123,6 +123,31 @@ static bool is_cached(const struct lc_mapfile *file, const struct lc_vma *vma)
 	       file->dev_major == vma->dev_major && file->dev_minor == vma->dev_minor;
 }
 
+int lc_mapfile_size(const struct lc_mapfile *file, const struct lc_vma *vma, uint64_t *ret_size)
+{
+	struct statx stx;
+	char path[64];
+	int fd;
+
+	if (vma->flags & LC_VMA_REMOTE)
+		return -EREMOTE;
+	if (is_cached(file, vma)) {
+		*ret_size = (uint64_t)file->st.st_size;
+		return -file->code;
+	}
+	snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, vma->start, vma->end);
+	if (statx(file->target->dirfd, path, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &stx) < 0) {
+		fd = find_by_name(file, vma);
+		if (fd < 0 || look_at(fd, &stx) < 0) {
+			lc_close(&fd);
+			return -ENOENT;
+		}
+		close(fd);
+	}
+	*ret_size = stx.stx_size;
+	return S_ISREG(stx.stx_mode) ? 0 : -ENODEV;
+}
+
 int lc_mapfile_get(struct lc_mapfile *file, const struct lc_vma *vma)
 {
 	if (!is_cached(file, vma)) {
@@ -250,6 +275,9 @@ void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas)
 		if (file->mounts &&
 		    !lc_mounts_is_local(file->mounts, vma->dev_major, vma->dev_minor))
 			vma->flags |= LC_VMA_REMOTE;
+		if (file->mounts &&
+		    lc_mounts_is_memory(file->mounts, vma->dev_major, vma->dev_minor))
+			vma->flags |= LC_VMA_MEMORY;
 		if (vma->flags & LC_VMA_ESCAPED)
 			settle_name(file, vma);
 		if (file->rootname)

@@ -41,6 +41,10 @@ void lc_mapfile_open_root(struct lc_mapfile *file);
  * -errno; -EREMOTE for files that somebody else serves (LC_VMA_REMOTE).
  */
 LC_MUST_CHECK int lc_mapfile_get(struct lc_mapfile *file, const struct lc_vma *vma);
+
+/* The length of the regular file of `vma`, without opening it. Returns 0 or -errno. */
+LC_MUST_CHECK int lc_mapfile_size(const struct lc_mapfile *file, const struct lc_vma *vma,
+				  uint64_t *ret_size);
 void lc_mapfile_close(struct lc_mapfile *file); /* the file, not the root */
 void lc_mapfile_free(struct lc_mapfile *file);
 

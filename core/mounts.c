@@ -23,26 +23,44 @@
 /* File systems of this kernel and its own devices. A name that is not here may be served by anybody
  * ("fuse.sshfs", "nfs4", "9p", "virtiofs", "cifs", ...). */
 static const char *const local_types[] = {
-	"bcachefs", "btrfs",  "devtmpfs", "erofs",   "exfat",     "ext2",     "ext3",  "ext4",
-	"f2fs",     "hfs",    "hfsplus",  "hpfs",    "hugetlbfs", "iso9660",  "jfs",   "minix",
-	"msdos",    "nilfs2", "ntfs3",    "overlay", "ramfs",     "reiserfs", "romfs", "rootfs",
-	"squashfs", "tmpfs",  "udf",      "ufs",     "vfat",      "xfs",      "zfs",
+	"bcachefs", "btrfs", "erofs",    "exfat", "ext2",  "ext3",  "ext4",   "f2fs",  "hfs",
+	"hfsplus",  "hpfs",  "iso9660",  "jfs",   "minix", "msdos", "nilfs2", "ntfs3", "overlay",
+	"reiserfs", "romfs", "squashfs", "udf",   "ufs",   "vfat",  "xfs",    "zfs",
 };
 
-static int add(struct lc_mounts *mounts, uint32_t dev_major, uint32_t dev_minor, bool is_local)
+/* The same, and all that is there is memory. */
+static const char *const memory_types[] = {"devtmpfs", "hugetlbfs", "ramfs", "rootfs", "tmpfs"};
+
+enum fs_kind {
+	FS_REMOTE,
+	FS_LOCAL,
+	FS_MEMORY,
+};
+
+static int add(struct lc_mounts *mounts, uint32_t dev_major, uint32_t dev_minor, enum fs_kind kind)
 {
 	if (lc_grow((void **)&mounts->v, &mounts->cap, mounts->n, sizeof(*mounts->v)) < 0)
 		return -ENOMEM;
-	mounts->v[mounts->n++] = (struct lc_fs){dev_major, dev_minor, is_local};
+	mounts->v[mounts->n++] =
+		(struct lc_fs){dev_major, dev_minor, kind != FS_REMOTE, kind == FS_MEMORY};
 	return 0;
 }
 
-static bool is_local_type(const char *type, size_t len)
+#define N_ELEMENTS(array) (sizeof(array) / sizeof(*(array)))
+
+static bool is_in(const char *const *list, size_t n, const char *type, size_t len)
 {
-	for (size_t i = 0; i < sizeof(local_types) / sizeof(*local_types); i++)
-		if (strlen(local_types[i]) == len && memcmp(local_types[i], type, len) == 0)
+	for (size_t i = 0; i < n; i++)
+		if (strlen(list[i]) == len && memcmp(list[i], type, len) == 0)
 			return true;
 	return false;
+}
+
+static enum fs_kind kind_of_type(const char *type, size_t len)
+{
+	if (is_in(memory_types, N_ELEMENTS(memory_types), type, len))
+		return FS_MEMORY;
+	return is_in(local_types, N_ELEMENTS(local_types), type, len) ? FS_LOCAL : FS_REMOTE;
 }
 
 /* The ID, the parent's, and the device. sscanf() would measure all the text that follows. */
@@ -78,7 +96,7 @@ static int parse_line(const char *line, size_t len, struct lc_mounts *mounts)
 	if (!type || !parse_device(line, &dev_major, &dev_minor))
 		return 0;
 	type += 3;
-	return add(mounts, dev_major, dev_minor, is_local_type(type, strcspn(type, " \n")));
+	return add(mounts, dev_major, dev_minor, kind_of_type(type, strcspn(type, " \n")));
 }
 
 int lc_mounts_parse(const char *text, struct lc_mounts *mounts)
@@ -115,7 +133,7 @@ static int add_memfd(struct lc_mounts *mounts, unsigned int flags)
 	int r = 0;
 
 	if (fd >= 0 && fstat(fd, &st) == 0)
-		r = add(mounts, major(st.st_dev), minor(st.st_dev), true);
+		r = add(mounts, major(st.st_dev), minor(st.st_dev), FS_MEMORY);
 	lc_close(&fd);
 	return r;
 }
@@ -205,20 +223,33 @@ int lc_mounts_add_aio(struct lc_mounts *mounts)
 		r = -ENOMEM;
 	for (size_t i = 0; r == 0 && i < own.n; i++)
 		if (own.v[i].start == ring)
-			r = add(mounts, own.v[i].dev_major, own.v[i].dev_minor, true);
+			r = add(mounts, own.v[i].dev_major, own.v[i].dev_minor, FS_MEMORY);
 	syscall(SYS_io_destroy, ring);
 	lc_vmas_free(&own);
 	sort(mounts);
 	return r;
 }
 
-bool lc_mounts_is_local(const struct lc_mounts *mounts, uint32_t dev_major, uint32_t dev_minor)
+static const struct lc_fs *find(const struct lc_mounts *mounts, uint32_t dev_major,
+				uint32_t dev_minor)
 {
 	const struct lc_fs key = {.dev_major = dev_major, .dev_minor = dev_minor};
-	const struct lc_fs *fs =
-		mounts->n ? bsearch(&key, mounts->v, mounts->n, sizeof(key), by_device) : NULL;
+
+	return mounts->n ? bsearch(&key, mounts->v, mounts->n, sizeof(key), by_device) : NULL;
+}
+
+bool lc_mounts_is_local(const struct lc_mounts *mounts, uint32_t dev_major, uint32_t dev_minor)
+{
+	const struct lc_fs *fs = find(mounts, dev_major, dev_minor);
 
 	return fs ? fs->is_local : dev_major != 0 && !mounts->answers_opens;
+}
+
+bool lc_mounts_is_memory(const struct lc_mounts *mounts, uint32_t dev_major, uint32_t dev_minor)
+{
+	const struct lc_fs *fs = find(mounts, dev_major, dev_minor);
+
+	return fs && fs->is_memory;
 }
 
 void lc_mounts_free(struct lc_mounts *mounts)

@@ -13,6 +13,7 @@
 struct lc_fs {
 	uint32_t dev_major, dev_minor;
 	bool is_local;
+	bool is_memory; /* a read of a hole, through a mapping, fills it */
 };
 
 /* Starts zeroed. */
@@ -39,6 +40,9 @@ LC_MUST_CHECK int lc_mounts_add_aio(struct lc_mounts *mounts);
 /* The device is a mapping's, from /proc/PID/maps. One that is in no list is local if a block device
  * is behind it. */
 bool lc_mounts_is_local(const struct lc_mounts *mounts, uint32_t dev_major, uint32_t dev_minor);
+
+/* Whether files there are memory. */
+bool lc_mounts_is_memory(const struct lc_mounts *mounts, uint32_t dev_major, uint32_t dev_minor);
 
 void lc_mounts_free(struct lc_mounts *mounts);
 

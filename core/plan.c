@@ -184,73 +184,106 @@ static int plan_known_pages(struct planner *p, const char *why)
 }
 
 /* The end of the mapping or of its file, whichever is first; what is beyond raises SIGBUS. */
-static uint64_t end_of_file(const struct planner *p)
+static uint64_t end_in_file(const struct planner *p, uint64_t size)
 {
 	uint64_t len = p->vma->end - p->vma->start;
-	uint64_t size = (uint64_t)p->in->file->st.st_size;
 	uint64_t rest = size > p->vma->offset ? page_up(p, size - p->vma->offset) : 0;
 
 	return p->vma->start + (rest < len ? rest : len);
 }
 
+/* A walk over what a mapping of a file has: pages, and data of the file. */
+struct file_walk {
+	uint64_t end;           /* of the file */
+	struct lc_page_run run; /* the next pages from where the walk is; none: at its end */
+	bool file_only;         /* of pages only the guards count */
+};
+
 #define SERVED "not present, and registered with userfaultfd: its handler would say what is there"
 
-/* A hole is zero, unless a handler fills it. */
-static int end_hole(struct planner *p, struct builder *b, uint64_t end)
+/* The next pages from `at` on. */
+static int find_pages(struct planner *p, struct file_walk *w, uint64_t at)
 {
-	if (!(p->vma->flags & LC_VMA_UFFD) || b->data_end >= end)
-		return 0;
-	lose(p, b->data_end, end, SERVED);
-	return skip_to(p, b, end);
+	int r = 1;
+
+	while (r > 0 && w->run.start < p->vma->end &&
+	       (w->run.end <= at || (w->file_only && !(w->run.kind & LC_PAGE_GUARD)))) {
+		uint64_t from = w->run.end > at ? w->run.end : at;
+
+		r = lc_pagemap_next(p->in->pagemap, from, p->vma->end, &w->run);
+	}
+	if (r == 0)
+		w->run = (struct lc_page_run){.start = p->vma->end, .end = p->vma->end};
+	return r < 0 ? r : 0;
 }
 
-static int plan_shared_file(struct planner *p)
+/* The next of both from `at` on, whole pages. Returns 1, 0 at the end, or -errno. */
+static int next_in_file(struct planner *p, struct file_walk *w, uint64_t at,
+			struct lc_page_run *ret)
 {
-	const struct lc_vma *vma = p->vma;
-	struct builder b = {
-		.start = vma->start, .data_end = vma->start, .source = LC_SOURCE_SHARED_FILE};
-	uint64_t end = end_of_file(p);
-	uint64_t base = vma->start - vma->offset; /* may wrap: address = base + file offset */
-	uint64_t at = vma->start;
-	int r;
+	uint64_t base = p->vma->start - p->vma->offset; /* may wrap: address = base + file offset */
+	uint64_t from, to;
+	int r = find_pages(p, w, at);
 
-	while (at < end) {
-		uint64_t from, to, first;
+	if (r == 0 && at < w->end && w->run.start > at) {
+		uint64_t end = w->run.start < w->end ? w->run.start : w->end;
 
 		r = lc_mapfile_next_data(p->in->file, at - base, end - base, &from, &to);
-
-		if (r < 0)
-			return r;
-		if (r == 0)
-			break;
-		first = (from + base) & ~(p->in->page_size - 1);
-		at = page_up(p, to + base);
-		r = end_hole(p, &b, first);
-		if (r == 0)
-			r = add_run(p, &b, first < b.data_end ? b.data_end : first, at);
-		if (r < 0)
-			return r;
+		from = (from + base) & ~(p->in->page_size - 1);
 	}
-	r = end_hole(p, &b, end);
-	return r < 0 ? r : flush(p, &b, end);
+	if (r < 0)
+		return r;
+	*ret = w->run;
+	if (r > 0) {
+		ret->start = from < at ? at : from;
+		ret->end = page_up(p, to + base);
+		ret->kind = 0;
+	}
+	return ret->start < ret->end;
 }
 
-/* Pages of its own may be beyond the end of the file. */
-static int plan_whole_file(struct planner *p)
+/* Up to the end of the file a hole is zero, unless a handler fills it; beyond, there is nothing. */
+static int end_hole(struct planner *p, struct builder *b, uint64_t file_end, uint64_t end)
+{
+	uint64_t zero_end = file_end < end ? file_end : end;
+	int r;
+
+	if (p->vma->flags & LC_VMA_UFFD) {
+		lose(p, b->data_end, zero_end, SERVED);
+		return skip_to(p, b, end);
+	}
+	if (end <= file_end)
+		return 0;
+	r = flush(p, b, zero_end > b->data_end ? zero_end : b->data_end);
+	b->start = end;
+	b->data_end = end;
+	return r;
+}
+
+/* The whole mapping, out of the process and out of the file. */
+static int plan_file(struct planner *p, enum lc_source source)
 {
 	const struct lc_vma *vma = p->vma;
-	uint64_t end = end_of_file(p);
-	uint64_t at = end;
+	struct file_walk w = {.end = end_in_file(p, (uint64_t)p->in->file->st.st_size),
+			      .file_only = source == LC_SOURCE_SHARED_FILE};
+	struct builder b = {.start = vma->start, .data_end = vma->start, .source = source};
+	uint64_t at = vma->start;
 	struct lc_page_run run;
 	int r;
 
-	while ((r = lc_pagemap_next(p->in->pagemap, at, vma->end, &run)) > 0)
-		at = end = run.end;
-	if (r < 0)
-		return r;
-	count_data(p, end - vma->start);
-	return add_segment(p, vma->start, end - vma->start, end - vma->start,
-			   LC_SOURCE_PRIVATE_FILE);
+	while ((r = next_in_file(p, &w, at, &run)) > 0) {
+		at = run.end;
+		r = end_hole(p, &b, w.end, run.start);
+		if (r == 0 && (run.kind & LC_PAGE_GUARD))
+			r = plan_guard(p, &b, &run);
+		else if (r == 0)
+			r = add_run(p, &b, run.start, run.end);
+		if (r < 0)
+			return r;
+	}
+	if (r == 0)
+		r = end_hole(p, &b, w.end, vma->end);
+	return r < 0 ? r : flush(p, &b, b.data_end > w.end ? b.data_end : w.end);
 }
 
 /* What lies in [b->data_end, start) is left to the file: a segment of its own without contents,
@@ -264,6 +297,16 @@ static int leave_to_file(struct planner *p, struct builder *b, uint64_t start)
 	b->start = start;
 	b->data_end = start;
 	return r;
+}
+
+/* As leave_to_file(), up to the end of the file: what is beyond is nothing. */
+static int leave_rest_to_file(struct planner *p, struct builder *b)
+{
+	uint64_t end = p->vma->end, size;
+
+	if (b->data_end < end && lc_mapfile_size(p->in->file, p->vma, &size) == 0)
+		end = end_in_file(p, size);
+	return leave_to_file(p, b, end < b->data_end ? b->data_end : end);
 }
 
 /*
@@ -283,15 +326,19 @@ static int plan_used_file(struct planner *p)
 	int r;
 
 	while ((r = lc_pagemap_next(p->in->pagemap, at, p->vma->end, &run)) > 0) {
+		bool guard = run.kind & LC_PAGE_GUARD;
+
 		at = run.end;
-		if (run.start - b.data_end >= max_gap)
+		if (guard || run.start - b.data_end >= max_gap)
 			r = leave_to_file(p, &b, run.start);
+		if (r == 0 && guard)
+			r = plan_guard(p, &b, &run);
 		if (r < 0)
 			return r;
 		count_data(p, run.end - b.data_end);
 		b.data_end = run.end;
 	}
-	return r < 0 ? r : leave_to_file(p, &b, p->vma->end);
+	return r < 0 ? r : leave_rest_to_file(p, &b);
 }
 
 /* Whether a reader will find in the file what this process sees now: it has a name, and nobody
@@ -319,9 +366,19 @@ static int plan_served(struct planner *p)
 	uint32_t kind = p->vma->flags & (LC_VMA_SHARED | LC_VMA_HUGETLB);
 
 	if (kind == LC_VMA_SHARED && lc_mapfile_get(p->in->file, p->vma) == 0)
-		return plan_shared_file(p);
+		return plan_file(p, LC_SOURCE_SHARED_FILE);
 	return plan_known_pages(p, SERVED);
 }
+
+/* hugetlb_file_setup() (mm/hugetlb.c) makes a file for each; private pages are not in it. */
+static bool is_anonymous_huge(const struct lc_vma *vma)
+{
+	return (vma->flags & LC_VMA_HUGETLB) && !(vma->flags & LC_VMA_SHARED) &&
+	       strcmp(vma->name, "/anon_hugepage (deleted)") == 0;
+}
+
+/* How much of a file that is not to be had is read through the process: a library's worth. */
+#define MAX_ASKED (UINT64_C(16) << 20)
 
 static int plan_whole(struct planner *p)
 {
@@ -333,8 +390,7 @@ static int plan_whole(struct planner *p)
 				strcmp(vma->name, "[vdso]") ? LC_SOURCE_PROCESS : LC_SOURCE_VDSO);
 	if (vma->flags & LC_VMA_UFFD)
 		return plan_served(p);
-	if (!lc_vma_has_file(vma) || zero ||
-	    ((vma->flags & LC_VMA_HUGETLB) && !(vma->flags & LC_VMA_SHARED)))
+	if (!lc_vma_has_file(vma) || zero || is_anonymous_huge(vma))
 		return plan_pages(p);
 	if (is_in_its_file(p))
 		return plan_used_file(p);
@@ -343,12 +399,17 @@ static int plan_whole(struct planner *p)
 			p, "pages of a file that the process has not touched; who serves or guards "
 			   "it (FUSE, a network, fanotify) may not answer");
 	if (lc_mapfile_get(p->in->file, vma) == 0)
-		return vma->flags & LC_VMA_SHARED ? plan_shared_file(p) : plan_whole_file(p);
-	if (vma->flags & LC_VMA_SHARED)
+		return plan_file(p, vma->flags & LC_VMA_SHARED ? LC_SOURCE_SHARED_FILE
+							       : LC_SOURCE_PRIVATE_FILE);
+	if (vma->flags & (LC_VMA_SHARED | LC_VMA_MEMORY))
 		return plan_known_pages(
 			p, "shared memory that this process has not touched: whether it "
 			   "exists is for CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN to "
 			   "see");
+	if (vma->end - vma->start > MAX_ASKED)
+		return plan_known_pages(
+			p, "much of a file that this process has not touched, and that only "
+			   "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN may open");
 	/* the file is not to be had: the process has it, at the price of some pages of page table
 	 */
 	return plan_all(p, LC_SOURCE_PROCESS);

@@ -21,6 +21,7 @@ enum lc_vma_flag {
 	LC_VMA_SECRET = 1 << 10,   /* memfd_secret(2) */
 	LC_VMA_DEVICE = 1 << 11,   /* a name under /dev that is no memory: never opened by us */
 	LC_VMA_REMOTE = 1 << 14,   /* somebody else serves its file: neither opened nor read */
+	LC_VMA_MEMORY = 1 << 15,   /* its file is memory: a read through the mapping fills a hole */
 	LC_VMA_ESCAPED = 1 << 12,  /* the name held "\\012", which may be those four characters */
 };
 

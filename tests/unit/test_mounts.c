@@ -39,12 +39,17 @@ static void test_parse(void)
 	ok(last_is(0, 40, false), "NFS");
 	add("34 30 0:41 / /c rw - overlay overlay rw,lowerdir=/l\n");
 	ok(last_is(0, 41, true), "overlay");
+	add("34 30 0:50 / /tmp rw - tmpfs tmpfs rw\n");
+	ok(last_is(0, 50, true) && mounts.v[mounts.n - 1].is_memory, "tmpfs is memory");
+	lc_mounts_free(&mounts);
+	add("34 30 0:41 / /c rw - overlay overlay rw,lowerdir=/l\n");
+	ok(!mounts.v[0].is_memory, "overlay is not");
 	add("35 30 0:42 / /x rw - ext rw\n36 30 0:43 / /x rw - ext44 x rw\n");
-	is(mounts.n, 8, "two lines");
-	ok(last_is(0, 43, false) && !mounts.v[6].is_local, "the name counts as a whole");
+	is(mounts.n, 3, "two lines");
+	ok(last_is(0, 43, false) && !mounts.v[1].is_local, "the name counts as a whole");
 	add("\n\n37 30 0:44\nrubbish - ext4 x\n38 30 0:45 / /x rw -ext4 x\n38 30 x:45 / /x rw - "
 	    "ext4 x\n");
-	is(mounts.n, 8, "lines that are cut or broken say nothing");
+	is(mounts.n, 3, "lines that are cut or broken say nothing");
 	lc_mounts_free(&mounts);
 	is(mounts.n, 0, "freed");
 }
@@ -68,6 +73,8 @@ static void test_ourselves(void)
 	ok(!mounts.answers_opens, "no fanotify here");
 	need(fd >= 0 && fstat(fd, &st) == 0);
 	ok(lc_mounts_is_local(&mounts, major(st.st_dev), minor(st.st_dev)), "a memfd is local");
+	ok(lc_mounts_is_memory(&mounts, major(st.st_dev), minor(st.st_dev)), "and memory");
+	ok(!lc_mounts_is_memory(&mounts, 4090, 1), "a block device is not");
 	ok(!lc_mounts_is_local(&mounts, 0, 0xffffe), "an unknown device is not");
 	ok(lc_mounts_is_local(&mounts, 4090, 1), "a block device that no list has is");
 	mounts.answers_opens = true;

@@ -14,7 +14,7 @@
 #define BASE UINT64_C(0x10000000)
 
 /* Categories of PAGEMAP_SCAN: present, and of which kind. */
-enum { OWN = 8, OF_FILE = 8 | 4, ZERO = 8 | 32, GUARD = 16 | 256 };
+enum { OWN = 8, OF_FILE = 8 | 4, ZERO = 8 | 32, GUARD = 16 | 256, MARK = 16, SWAPPED = 16 | 2 };
 
 static struct lc_pagemap pagemap;
 static struct lc_vma vma;
@@ -174,7 +174,8 @@ static void test_used_file(void)
 	segment(0, 0, 5 * PAGE, 5 * PAGE, "small gaps are filled from the file");
 	segment(1, 5 * PAGE, 35 * PAGE, 0, "a large one is left to it");
 	segment(2, 40 * PAGE, PAGE, PAGE, "the next pages");
-	segment(3, 41 * PAGE, MIB - 41 * PAGE, 0, "and the rest");
+	segment(3, 41 * PAGE, MIB - 65 * PAGE - 41 * PAGE, 0,
+		"and the rest, up to the end of the file");
 	is(plan.data_bytes, 6 * PAGE, "six pages to read");
 }
 
@@ -184,7 +185,57 @@ static void test_deleted_file(void)
 	page_run(PAGE, 2 * PAGE, OWN);
 	make();
 	is(plan.n, 1, "data of a deleted file: nobody will find it");
-	segment(0, 0, MIB - 65 * PAGE, MIB - 65 * PAGE, "all of it, up to the end of the file");
+	segment(0, 0, MIB - 65 * PAGE, 2 * PAGE,
+		"what exists; holes are zero up to the end of the file");
+	/* the file was made shorter behind the process's back */
+	start_file("rw-p", LC_VMA_DELETED | LC_VMA_NAMELESS);
+	page_run(MIB - 60 * PAGE, MIB - 59 * PAGE, OWN);
+	make();
+	is(plan.n, 2, "a page beyond the end of the file");
+	segment(0, 0, MIB - 65 * PAGE, 0, "the file is a hole");
+	segment(1, MIB - 60 * PAGE, PAGE, PAGE, "the page alone: nothing around it is there");
+}
+
+static void test_guards_in_file(void)
+{
+	start_file("rw-p", LC_VMA_DELETED | LC_VMA_NAMELESS);
+	page_run(PAGE, 2 * PAGE, OWN);
+	page_run(2 * PAGE, 3 * PAGE, GUARD);
+	make();
+	is(plan.n, 2, "a guard page in a file that has no name");
+	segment(0, 0, 2 * PAGE, 2 * PAGE, "up to it");
+	segment(1, 3 * PAGE, MIB - 68 * PAGE, 0, "from behind it on");
+	start_file("rw-p", 0);
+	page_run(PAGE, 2 * PAGE, OWN);
+	page_run(3 * PAGE, 4 * PAGE, GUARD);
+	page_run(5 * PAGE, 6 * PAGE, OWN);
+	make();
+	is(plan.n, 4, "a guard page in a file that has one");
+	segment(0, 0, 2 * PAGE, 2 * PAGE, "the pages");
+	segment(1, 2 * PAGE, PAGE, 0, "left to the file up to the guard");
+	segment(2, 4 * PAGE, 2 * PAGE, 2 * PAGE, "from behind it on");
+	start_file("rw-s", LC_VMA_SHARED | LC_VMA_DELETED | LC_VMA_NAMELESS);
+	need(pwrite(file.fd, "x", 1, 20 * PAGE) == 1);
+	page_run(18 * PAGE, 20 * PAGE, GUARD);
+	make();
+	is(plan.n, 2, "a guard page in shared memory");
+	segment(0, 0, 18 * PAGE, 0, "up to it");
+	segment(1, 20 * PAGE, MIB - 85 * PAGE, 0, "from behind it on");
+	is(losses.n, 0, "no guard page is a loss");
+}
+
+/* In a range with a handler, what is write-protected and not present is not read. */
+static void test_marks(void)
+{
+	start(MIB, "rw-p", LC_VMA_UFFD);
+	page_run(PAGE, 2 * PAGE, OWN);
+	page_run(2 * PAGE, 3 * PAGE, MARK);
+	page_run(3 * PAGE, 4 * PAGE, SWAPPED);
+	make();
+	is(plan.n, 2, "a mark in the page table");
+	segment(0, PAGE, PAGE, PAGE, "what is present");
+	segment(1, 3 * PAGE, PAGE, PAGE, "what is swapped out");
+	is(losses.n, 3, "the rest is lost");
 }
 
 static void test_shared_file(void)
@@ -268,6 +319,8 @@ int main(void)
 	test_shared_without_file();
 	test_used_file();
 	test_deleted_file();
+	test_guards_in_file();
+	test_marks();
 	test_shared_file();
 	lc_mapfile_close(&file);
 	test_pieces();

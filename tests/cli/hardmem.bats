@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck disable=SC2154,SC2034
+# Memory that is hard to save: what is there is in the core, what is not is not, and the process has
+# not a page more than before. Each case by corecheck, page by page, and by gdb.
+
+load helpers
+
+# start_hard CASE
+start_hard() {
+    need_root
+    [ -x "$VICTIMS/victim_hard" ] || skip "for 64-bit machines"
+    start_victim victim_hard "$1"
+    wait_for 10 has_state "$VICTIM" S
+}
+
+# memory_of PID: what it has of memory, and what the files of its mappings have.
+memory_of() {
+    local kind name start len range
+    grep -E '^(Rss|Anonymous|AnonHugePages|ShmemPmdMapped|Shared_Hugetlb|Private_Hugetlb|Swap):' "/proc/$1/smaps_rollup"
+    while read -r kind name start len; do
+        [ "$kind" = map ] || continue
+        range=$(printf '%x-%x' "$start" $((start + len)))
+        [ ! -e "/proc/$1/map_files/$range" ] || echo "$name $(stat -L -c '%b blocks, size %s' "/proc/$1/map_files/$range")"
+    done <"$(victim_out "$1")"
+}
+
+# dump_hard [ARG...]: complete, and not a page more than before.
+dump_hard() {
+    local before
+    before=$(memory_of "$VICTIM")
+    dump "$VICTIM" "$@"
+    [ "$before" = "$(memory_of "$VICTIM")" ] || fail "the process has other memory than before" "$(diff <(echo "$before") <(memory_of "$VICTIM"))"
+}
+
+# gdb_sees STATE...: every page of these, or that there is none.
+gdb_sees() {
+    command -v gdb >/dev/null || return 0
+    run timeout -s KILL 120 gdb -nx -batch -iex 'set auto-solib-add off' -ex "set \$out = \"$(victim_out)\"" -ex "set \$states = \"$*\"" \
+        -iex 'set auto-load off' "$VICTIMS/victim_hard" core -x "$TESTS/compare/gdbtruth.py"
+    grep -qE '^gdb: [1-9][0-9]* pages, 0 bad$' <<<"$output" || fail "gdb:" "$output"
+}
+
+@test "guard pages: only these are missing, and that is no loss" {
+    start_hard guard
+    ! victim_says "$VICTIM" '^skip guard_touched' || skip "$(awk '/^skip/ { $1 = $2 = ""; print; exit }' "$(victim_out)")"
+    wait_for 10 victim_says "$VICTIM" '^stacked'
+    local options
+    for options in --filter=0x33 --filter=0x7f --all; do
+        dump_hard "$options"
+        check truth "$(victim_out)" present/*=full hole/*=full never/*=absent shadowed/*=absent
+        gdb_sees present hole never
+    done
+}
+
+@test "mappings that go on behind the end of their file" {
+    start_hard truncated
+    dump_hard --filter=0x33
+    # Shared files that have a name are left to it.
+    check truth "$(victim_out)" present/*=full hole/*=full never/*=absent present/short_shared=any \
+        present/cut_shared=any never/short_shared=any never/cut_shared=any never/empty=any
+    local options
+    for options in --filter=0x7f --all; do
+        dump_hard "$options"
+        check truth "$(victim_out)" present/*=full hole/*=full never/*=absent
+        gdb_sees present hole never
+    done
+}
+
+@test "PROT_NONE of many GiB, write-only, execute-only: what was touched, and nothing else" {
+    start_hard protected
+    local options
+    for options in --filter=0x33 --all; do
+        dump_hard "$options"
+        check truth "$(victim_out)" present/*=full hole/*=full behind/*=full
+        [ "$(($(stat -c '%b * %B' core)))" -lt $((16 << 20)) ]
+    done
+    gdb_sees present hole behind
+}
+
+@test "memory behind a protection key that is shut" {
+    start_hard pkey
+    ! victim_says "$VICTIM" '^skip' || skip "$(awk '/^skip/ { $1 = $2 = ""; print; exit }' "$(victim_out)")"
+    dump_hard
+    check truth "$(victim_out)" present/*=full
+}
+
+@test "a reservation of 16 TiB with some pages: a small core for any file system" {
+    start_hard reserve
+    local options
+    for options in --filter=0x33 --all; do
+        dump_hard "$options"
+        check truth "$(victim_out)" present/*=full hole/*=full
+        [ "$(stat -c %s core)" -lt $((8 << 20)) ] || fail "$(stat -c %s core) bytes"
+        # One segment for each place that was touched, and those of a small process.
+        [ "$(check segments | wc -l)" -lt 80 ]
+    done
+    gdb_sees present hole
+}
+
+@test "sparse files and shared memory: what exists, mapped here or not, and no hole is filled" {
+    start_hard holes
+    dump_hard --filter=0x33
+    # What a named file has is left to it; the rest is in no file that a reader could find.
+    check truth "$(victim_out)" present/*=full hole/*=full behind/*=full present/file=left behind/file=left \
+        behind/file_private=left behind/memfd_private=any behind/memfd_20t=any
+    local options
+    for options in --filter=0x7f --all; do
+        dump_hard "$options"
+        check truth "$(victim_out)" present/*=full hole/*=full behind/*=full behind/file_private=any
+        # 20 TiB and a few of 8 GiB.
+        [ "$(stat -c %s core)" -lt $((16 << 20)) ] || fail "$(stat -c %s core) bytes"
+    done
+    check truth "$(victim_out)" behind/file_private=full
+    gdb_sees present hole behind
+}
+
+@test "sparse files as a user who may not look into them: bounded, the rest is a loss" {
+    need_tool setpriv
+    local before options victims=$VICTIMS
+    publish
+    cp "$victims/victim_hard" "$VICTIMS"
+    VICTIM_PREFIX=("${AS_USER[@]}")
+    start_hard holes
+    for options in --filter=0x33 --all; do
+        before=$(memory_of "$VICTIM")
+        remember "$VICTIM"
+        RUN_PREFIX=("${AS_USER[@]}")
+        chmod 0777 .
+        livecore -p "$VICTIM" -o core --force "$options"
+        RUN_PREFIX=()
+        expect_status 1
+        expect_stderr 'CAP_CHECKPOINT_RESTORE'
+        assert_untouched "$VICTIM"
+        check sane
+        [ "$before" = "$(memory_of "$VICTIM")" ] || fail "other memory" "$(diff <(echo "$before") <(memory_of "$VICTIM"))"
+        check truth "$(victim_out)" present/*=full present/file=any
+        gdb_sees present
+        rm core
+    done
+}
+
+@test "memfd_secret and MADV_DONTDUMP: left out, said, no loss" {
+    start_hard excluded
+    local secret=()
+    victim_says "$VICTIM" '^skip secret' || secret=(never/secret=absent)
+    dump_hard
+    check truth "$(victim_out)" present/dontdump=absent present/dump_again=full "${secret[@]}"
+    livecore -n "$VICTIM"
+    expect_status 0
+    expect_output 'MADV_DONTDUMP'
+    [ ${#secret[@]} = 0 ] || expect_output 'memfd_secret'
+    dump_hard --all
+    check truth "$(victim_out)" present/*=full "${secret[@]}"
+    gdb_sees present never
+}
+
+# N_WHOLE=1 fills all of it, which takes 6 GiB of memory and of the disk.
+@test "6 GiB in one mapping: each page where it belongs" {
+    start_hard "six_gib${N_WHOLE:+_whole}"
+    dump_hard
+    check truth "$(victim_out)" present/*=full
+    gdb_sees present
+    dump_hard --all
+    check truth "$(victim_out)" present/*=full
+}
+
+@test "the last page of the address space, the lowest, and page 0" {
+    local name
+    need_root
+    for name in victim_edges victim_edges32; do
+        [ "$name" = victim_edges ] || need_victim32
+        start_victim "$name"
+        victim_says "$VICTIM" '^map last' || fail "no last page" "$(cat "$(victim_out)")"
+        dump "$VICTIM" --verify
+        check truth "$(victim_out)" '*=full'
+        dump "$VICTIM" --all
+        check truth "$(victim_out)" '*=full'
+    done
+}
