@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -73,12 +74,13 @@ static bool ids_were_given(const struct ids *ids)
 	       ids->sgid != ids->rgid;
 }
 
-/* Root has its capabilities by being root, as far as its securebits let it. */
+/* Root has its capabilities by being root, as far as its securebits let it; where a filter forbids
+ * to ask for them, it does. */
 static bool is_root(const struct ids *ids)
 {
 	int bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
 
-	return ids->ruid == 0 && bits >= 0 && !(bits & SECBIT_NOROOT);
+	return ids->ruid == 0 && (bits < 0 || !(bits & SECBIT_NOROOT));
 }
 
 /* Other users have through execve() what is ambient; all the rest is the file's. */
@@ -135,8 +137,13 @@ int privilege_drop(bool *ret_for_caller)
 		r = get_caps(&caps);
 		return r < 0 ? r : reduce_caps(&caps, 0);
 	}
+	if (is_root(&ids))
+		return 0;
 	r = get_caps(&caps);
-	if (r < 0 || is_root(&ids) || !caps_were_given(caps.permitted))
+	/* a filter forbids to ask: whoever may not be trusted with it is told by the kernel */
+	if (r < 0 && !getauxval(AT_SECURE))
+		return 0;
+	if (r < 0 || !caps_were_given(caps.permitted))
 		return r;
 	r = reduce_caps(&caps, keep);
 	*ret_for_caller = r == 0 && caps.permitted;

@@ -247,36 +247,67 @@ time.sleep(600)'
     assert_progress
 }
 
-@test "a seccomp filter that forbids ptrace is named" {
+# denying NUMBER [ERROR]: livecore runs under a seccomp filter that fails this system call, with EPERM or
+# that error.
+denying() {
     need_tool "$PYTHON"
     without_leak_check
+    [ "$(uname -m)" = x86_64 ] || skip "the numbers of system calls are x86-64's"
     cat >deny.py <<'PYTHON'
 import ctypes, os, struct, sys
 
-def deny(number):
-    """ptrace(2) returns EPERM, as under the filter of a container."""
-    program = b"".join(struct.pack("HBBI", *insn) for insn in (
-        (0x20, 0, 0, 0),              # load the number of the system call
-        (0x15, 0, 1, number),         # if it is that one
-        (0x06, 0, 0, 0x00050000 | 1), # SECCOMP_RET_ERRNO, EPERM
-        (0x06, 0, 0, 0x7FFF0000)))    # SECCOMP_RET_ALLOW
-    buffer = ctypes.create_string_buffer(program)
-    libc = ctypes.CDLL(None, use_errno=True)
-    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 4, ctypes.addressof(buffer)))
-    libc.prctl(38, 1, 0, 0, 0) # PR_SET_NO_NEW_PRIVS
-    if libc.prctl(22, 2, fprog, 0, 0): # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
-        sys.exit("seccomp: " + os.strerror(ctypes.get_errno()))
-
-deny(int(sys.argv[1]))
-os.execvp(sys.argv[2], sys.argv[2:])
+number, error = int(sys.argv[1]), int(sys.argv[2])
+program = b"".join(struct.pack("HBBI", *insn) for insn in (
+    (0x20, 0, 0, 0),                  # load the number of the system call
+    (0x15, 0, 1, number),             # if it is that one
+    (0x06, 0, 0, 0x00050000 | error), # SECCOMP_RET_ERRNO
+    (0x06, 0, 0, 0x7FFF0000)))        # SECCOMP_RET_ALLOW
+buffer = ctypes.create_string_buffer(program)
+libc = ctypes.CDLL(None, use_errno=True)
+fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 4, ctypes.addressof(buffer)))
+libc.prctl(38, 1, 0, 0, 0) # PR_SET_NO_NEW_PRIVS
+if libc.prctl(22, 2, fprog, 0, 0): # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    sys.exit("seccomp: " + os.strerror(ctypes.get_errno()))
+os.execvp(sys.argv[3], sys.argv[3:])
 PYTHON
-    start_victim victim_busy 2
-    [ "$(uname -m)" = x86_64 ] || skip "the number of ptrace is x86-64's"
-    RUN_PREFIX=("$PYTHON" "$PWD/deny.py" 101)
+    RUN_PREFIX=("$PYTHON" "$PWD/deny.py" "$1" "${2:-1}")
     "${RUN_PREFIX[@]}" true || skip "no seccomp filter can be set here"
+}
+
+@test "a seccomp filter that forbids ptrace is named" {
+    start_victim victim_busy 2
+    denying 101
     refused_untouched "$VICTIM" "the kernel refuses to trace process $VICTIM \(victim_busy\): Operation not permitted" \
         'hint: .*seccomp.*SYS_PTRACE'
     assert_progress
+}
+
+@test "a seccomp filter that forbids process_vm_readv: the core is the same, byte for byte" {
+    local error
+    start_victim victim_mem
+    stop_process "$VICTIM"
+    dump "$VICTIM" --all
+    mv core without
+    for error in 1 38 13; do # EPERM, ENOSYS, EACCES
+        denying 310 "$error"
+        dump "$VICTIM" --all
+        cmp core without
+        check truth "$(victim_out)" '*=full'
+    done
+}
+
+@test "a seccomp filter that forbids what is not needed is not noticed" {
+    local call error
+    start_victim victim_mem
+    # openat2, statx, renameat2, sched_setscheduler, flock, fallocate, prctl, capget, capset,
+    # ioctl (PAGEMAP_SCAN: /proc/PID/pagemap serves in its place)
+    for call in 437 332 316 144 73 285 157 125 126 16; do
+        for error in 1 38; do
+            denying "$call" "$error"
+            dump "$VICTIM" --all
+            check truth "$(victim_out)" '*=full'
+        done
+    done
 }
 
 # ---- other tracers ------------------------------------------------------------------------------
