@@ -191,7 +191,7 @@ static const struct status_field status_fields[] = {
 	FIELD("ShdPnd", ST_HEX, shdpnd),     FIELD("SigBlk", ST_HEX, sigblk),
 	FIELD("SigIgn", ST_HEX, sigign),     FIELD("SigCgt", ST_HEX, sigcgt),
 	FIELD("CapPrm", ST_HEX, cap_prm),    FIELD("CapEff", ST_HEX, cap_eff),
-	FIELD("Seccomp", ST_DEC, seccomp),
+	FIELD("Seccomp", ST_DEC, seccomp),   FIELD("CoreDumping", ST_DEC, core_dumping),
 };
 
 static void store(void *to, size_t size, uint64_t value)

@@ -55,6 +55,7 @@ struct lc_status {
 	uint64_t sigpnd, shdpnd, sigblk, sigign, sigcgt;
 	uint64_t cap_prm, cap_eff;
 	int seccomp;
+	int core_dumping; /* the kernel writes its core; of a thread that has memory */
 	char state;
 };
 

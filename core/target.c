@@ -89,6 +89,34 @@ static int refuse_dead(const struct lc_target *t, struct lc_err *err)
 	return -ESRCH;
 }
 
+/* A leader that has exited is not told of: it has no memory. */
+static int find_core_dumping(void *arg, pid_t tid)
+{
+	const struct lc_target *t = arg;
+	struct lc_status status;
+	char path[40];
+
+	snprintf(path, sizeof(path), "task/%d/status", tid);
+	if (lc_procfs_status(t->dirfd, path, &status) < 0 || status.state == 'Z' ||
+	    status.state == 'X')
+		return 0;
+	return status.core_dumping ? 1 : 2;
+}
+
+int lc_target_check_not_crashing(const struct lc_target *target, struct lc_err *err)
+{
+	if (lc_procfs_each_pid(target->dirfd, "task", find_core_dumping,
+			       (void *)(uintptr_t)target) != 1)
+		return 0;
+	lc_err_set(err, EBUSY, LC_STAGE_TARGET,
+		   "process %d (%s) has crashed, and the kernel is writing its core",
+		   target->id.pid, target->id.comm);
+	lc_err_hint(err,
+		    "where that goes is in /proc/sys/kernel/core_pattern; any other look at the "
+		    "process would cut it off");
+	return -EBUSY;
+}
+
 /* A leader that has exited has no executable any more, the other threads have. NULL if it is not
  * ours to see. */
 static int read_exe(void *arg, pid_t tid)
@@ -131,6 +159,8 @@ static int read_identity(struct lc_target *t, struct lc_err *err)
 	r = refuse_kind(t, pid, err);
 	if (r == 0)
 		r = refuse_dead(t, err);
+	if (r == 0)
+		r = lc_target_check_not_crashing(t, err);
 	if (r == 0 && lc_procfs_each_pid(t->dirfd, "task", read_exe, t) < 0)
 		t->id.exe = NULL;
 	see_exe_from_root(t);

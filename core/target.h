@@ -17,6 +17,12 @@ struct lc_target {
 /* The same process is still there, and no zombie. Returns 0, or -ESRCH with the error set. */
 LC_MUST_CHECK int lc_target_check_alive(const struct lc_target *target, struct lc_err *err);
 
+/*
+ * Refuses a process whose core the kernel is writing: PTRACE_INTERRUPT would interrupt the kernel
+ * in it, and cut that core off. Returns 0, or -EBUSY with the error set.
+ */
+LC_MUST_CHECK int lc_target_check_not_crashing(const struct lc_target *target, struct lc_err *err);
+
 /* The error of a process that has ended meanwhile. Returns -ESRCH. */
 int lc_target_has_ended(const struct lc_target *target, struct lc_err *err);
 

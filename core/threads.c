@@ -448,6 +448,9 @@ static int freeze(struct lc_threads *threads, const struct lc_freeze_options *op
 	/* once more while all of it runs: what was born meanwhile costs no frozen time then */
 	if (r > 0)
 		r = pass(threads);
+	/* of threads that are traced, no signal makes a core before we let go */
+	if (r >= 0 && lc_target_check_not_crashing(threads->target, threads->err) < 0)
+		r = -EBUSY;
 	while (r >= 0) {
 		int w;
 

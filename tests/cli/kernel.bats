@@ -203,3 +203,34 @@ same_as_kernel() {
     start_sleepers victim_leader_exited32
     same_as_kernel "$VICTIM" 0x33
 }
+
+@test "a process that crashes: its core is the kernel's to write, and whole" {
+    local before name=$PWD/handler
+    need_root
+    [ ${#name} -lt 60 ] || skip "core_pattern holds no name as long as $name"
+    printf '#!/bin/sh\n: >%s/begun\nread -r _ <%s/go\nexec cat >%s/kernel\n' "$PWD" "$PWD" "$PWD" >handler
+    chmod 0755 handler
+    mkfifo go
+    before=$(cat "$CORE_PATTERN")
+    start_victim victim_busy 4
+    [ -e "$BATS_FILE_TMPDIR/core_pattern" ] || cp "$CORE_PATTERN" "$BATS_FILE_TMPDIR/core_pattern"
+    echo "|$name" >"$CORE_PATTERN"
+    kill -SEGV "$VICTIM"
+    wait_for 10 test -e begun || fail "the kernel does not call $name"
+    echo "$before" >"$CORE_PATTERN"
+    grep -q '^CoreDumping:.1' "/proc/$VICTIM/status" || skip "this kernel does not tell that it writes a core"
+    livecore -p "$VICTIM" -o core --timeout=1
+    expect_status 2
+    expect_stderr "^livecore: process $VICTIM \(victim_busy\) has crashed, and the kernel is writing its core" 'hint: '
+    livecore -p "$VICTIM" -n
+    expect_status 2
+    # The handler reads on: not a byte is missing.
+    echo >go
+    wait "$VICTIM" 2>/dev/null || true
+    wait_for 20 is_complete_core kernel || fail "$("$CORECHECK" kernel sane 2>&1)"
+    [ "$("$CORECHECK" kernel threads | wc -l)" -eq 5 ]
+}
+
+is_complete_core() {
+    "$CORECHECK" "$1" sane 2>/dev/null
+}

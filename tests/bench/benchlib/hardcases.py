@@ -70,6 +70,19 @@ def _flooded(victim):
     return out + ([f"**{disorder} out of order**"] if disorder else [])
 
 
+def _timed(victim):
+    missing = leaks = wrong = 0
+    for line in victim.ask("check"):
+        words = line.split()
+        if words[0] == "thread":
+            missing += max(0, int(words[4]) - 1)
+            leaks += int(words[5])
+            wrong += int(words[6])
+    out = [f"**{missing} expiries lost**"] if missing else []
+    out += [f"**{leaks} calls failed with EINTR**"] if leaks else []
+    return out + ([f"**{wrong} results wrong**"] if wrong else [])
+
+
 def _kill_dumper(victim, tool):
     """In the middle of it: when the process is traced, and a bit later."""
     end = time.monotonic() + 20
@@ -92,6 +105,8 @@ CASES = (
     Case("clone-vm", "processes that share the memory", ("victim_clonevm",)),
     Case("churn", "threads that start and end at full speed, 5 dumps", ("victim_many_threads", "8", "churn"),
          dumps=5, threads=False, still=False),
+    Case("bomb", "threads that create, join, and exit at full speed, 10 dumps", ("victim_bomb",), dumps=10,
+         threads=False, still=False),
     Case("threads-5000", "5,000 threads", ("victim_many_threads", "5000"), timeout=120),
     Case("leader-exited", "the first thread has exited", ("victim_leader_exited",)),
     Case("stopped", "stopped by SIGSTOP", ("victim_clock", "-m", "64"), set_up=_stop),
@@ -99,6 +114,10 @@ CASES = (
          afterwards=_returned, still=False),
     Case("flood", "signals at full speed, 10 dumps", ("victim_flood",), dumps=10, still=False,
          afterwards=_flooded),
+    Case("timer", "timers of 200 us in every thread, 10 dumps", ("victim_timer",), dumps=10, still=False,
+         afterwards=_timed),
+    Case("dying", "a thread is caught in its exit, another in close()", ("victim_dying",), ("--timeout=1",),
+         threads=False),
     Case("killed", "the dumper is killed in the middle (SIGKILL)", ("victim_flood", "4", "512"),
          meanwhile=_kill_dumper, kills=True, still=False, afterwards=_flooded),
     # memory
