@@ -112,18 +112,43 @@ static char *maps_of(const char *text, size_t len, size_t *ret_len)
 	return maps;
 }
 
-static void check_flags(const char *text, size_t len, const struct lc_vma_hints *hints)
+/* Every mapping but number `without` has the flags of its hint. */
+static void check_taken(const struct lc_vmas *vmas, const struct lc_vma_hints *hints,
+			size_t without)
 {
-	struct lc_vmas vmas;
+	for (size_t i = 0; i < vmas->n; i++)
+		if (i != without)
+			must((vmas->v[i].flags & LC_VMA_OF_SMAPS) == hints->v[i].flags);
+}
+
+/* The hints of the same moment; those of one in which number `without` was not yet there. */
+static void check_flags(const char *text, size_t len, const struct lc_vma_hints *hints,
+			size_t without)
+{
+	struct lc_vma_hints fewer = {0};
+	struct lc_vmas vmas, again;
 	size_t maps_len;
 	char *maps = maps_of(text, len, &maps_len);
+	char *copy = fuzz_text(maps, maps_len);
 
-	if (lc_vmas_parse(maps, maps_len, &vmas) < 0)
+	if (lc_vmas_parse(maps, maps_len, &vmas) < 0) {
+		free(copy);
 		return;
+	}
+	must(lc_vmas_parse(copy, maps_len, &again) == 0);
 	must(lc_vmas_take_hints(&vmas, hints));
 	must(vmas.n == hints->n);
-	for (size_t i = 0; i < vmas.n; i++)
-		must((vmas.v[i].flags & LC_VMA_OF_SMAPS) == hints->v[i].flags);
+	check_taken(&vmas, hints, SIZE_MAX);
+	fewer.v = calloc(hints->n + 1, sizeof(*fewer.v));
+	must(fewer.v);
+	for (size_t i = 0; i < hints->n; i++)
+		if (i != without)
+			fewer.v[fewer.n++] = hints->v[i];
+	must(lc_vmas_take_hints(&again, &fewer) ==
+	     (without >= hints->n || again.v[without].flags & LC_VMA_SPECIAL));
+	check_taken(&again, hints, without);
+	lc_vma_hints_free(&fewer);
+	lc_vmas_free(&again);
 	lc_vmas_free(&vmas);
 }
 
@@ -142,7 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	read_in_parts(text, len, SMALL_BUFFER, part, &parts);
 	if (strlen(text) == len && is_like_the_kernel_s(text))
 		check_same(&whole, &parts);
-	check_flags(text, len, &whole);
+	check_flags(text, len, &whole, part % 8);
 	lc_vma_hints_free(&whole);
 	lc_vma_hints_free(&parts);
 	free(text);

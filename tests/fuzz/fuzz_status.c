@@ -48,6 +48,56 @@ static void check_again(const struct lc_status *st)
 	must(is_same(st, &again));
 }
 
+/* What each key may set. */
+static const struct {
+	const char *key;
+	size_t at, size;
+} fields[] = {
+#define FIELD(key_, first_, last_)                                                                 \
+	{                                                                                          \
+		key_, offsetof(struct lc_status, first_),                                          \
+			offsetof(struct lc_status, last_) +                                        \
+				sizeof(((struct lc_status *)NULL)->last_) -                        \
+				offsetof(struct lc_status, first_)                                 \
+	}
+	FIELD("State:", state, state),
+	FIELD("Tgid:", tgid, tgid),
+	FIELD("Pid:", pid, pid),
+	FIELD("PPid:", ppid, ppid),
+	FIELD("TracerPid:", tracer, tracer),
+	FIELD("Uid:", uid, uid),
+	FIELD("Gid:", gid, gid),
+	FIELD("NSpid:", ns_pid, ns_pid),
+	FIELD("NSpid:", n_ns, n_ns),
+	FIELD("NSpgid:", ns_pgrp, ns_pgrp),
+	FIELD("NSsid:", ns_sid, ns_sid),
+	FIELD("Threads:", n_threads, n_threads),
+	FIELD("SigQ:", sig_queued, sig_limit),
+	FIELD("SigPnd:", sigpnd, sigpnd),
+	FIELD("ShdPnd:", shdpnd, shdpnd),
+	FIELD("SigBlk:", sigblk, sigblk),
+	FIELD("SigIgn:", sigign, sigign),
+	FIELD("SigCgt:", sigcgt, sigcgt),
+	FIELD("CapPrm:", cap_prm, cap_prm),
+	FIELD("CapEff:", cap_eff, cap_eff),
+	FIELD("Seccomp:", seccomp, seccomp),
+};
+
+/* A line by itself sets nothing but its own. */
+static void check_line(const char *line, size_t len)
+{
+	const struct lc_status none = {0};
+	struct lc_status st;
+	char *text = fuzz_text(line, len);
+
+	lc_procfs_parse_status(text, &st);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+		if (strncmp(text, fields[i].key, strlen(fields[i].key)) == 0)
+			memset((char *)&st + fields[i].at, 0, fields[i].size);
+	must(is_same(&st, &none));
+	free(text);
+}
+
 /* Every line by itself, in order, is what all of them are: the last one of a key counts. */
 static void check_lines(const char *text, const struct lc_status *st)
 {
@@ -60,6 +110,7 @@ static void check_lines(const char *text, const struct lc_status *st)
 	for (const char *line = text; *line;) {
 		size_t n = strcspn(line, "\n");
 
+		check_line(line, n);
 		memcpy(to, line, n);
 		to += n;
 		line += n + (line[n] == '\n');
