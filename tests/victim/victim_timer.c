@@ -257,20 +257,21 @@ static void *start(void *arg)
 
 static void check(void)
 {
+	uint64_t began = now_ns();
+	bool again;
+
 	for (size_t i = 0; i < N_ELEMENTS(threads); i++) {
 		threads[i].missing = INT64_MAX;
 		__atomic_store_n(&threads[i].settling, true, __ATOMIC_RELEASE);
 	}
-	/* a few hundred of them; more where the machine is busy */
-	for (int round = 0; round < 100; round++) {
-		bool again = false;
-
-		msleep(50);
+	/* a thousand of them; more where the machine is busy */
+	do {
+		msleep(50); /* which an alarm ends */
+		again = false;
 		for (size_t i = 0; i < N_ELEMENTS(threads); i++)
 			again |= __atomic_load_n(&threads[i].missing, __ATOMIC_ACQUIRE) > 0;
-		if (!again && round >= 4)
-			break;
-	}
+	} while (now_ns() - began < 200000000U ||
+		 (again && now_ns() - began < 10 * UINT64_C(1000000000)));
 	for (size_t i = 0; i < N_ELEMENTS(threads); i++) {
 		struct thread *t = &threads[i];
 
