@@ -99,6 +99,25 @@ expect_refusal() {
     assert_progress
 }
 
+@test "10 MiB that fill up under a process of 64 MiB: refused; with --force it fails in the middle" {
+    local kind
+    small_file_system 10m
+    start_victim victim_flood 4 64
+    for kind in '' --force; do
+        livecore -p "$VICTIM" -o "$SMALL/core" $kind
+        expect_status 2
+        if [ -z "$kind" ]; then expect_refusal; else expect_stderr '^livecore: cannot write .*: no space is left .*\(write\)$'; fi
+        expect_nothing_in "$SMALL"
+        [ "$(df --output=used -k "$SMALL" | tail -1 | tr -d ' ')" -eq 0 ] || fail "blocks are taken: $(df -k "$SMALL")"
+    done
+    # Registers alone have room.
+    livecore -p "$VICTIM" -o "$SMALL/core" --minimal
+    expect_status 0
+    "$CORECHECK" "$SMALL/core" sane
+    assert_progress
+    assert_no_signal_lost
+}
+
 @test "what takes no space needs none: a sparse gigabyte fits" {
     small_file_system 4m
     start_victim victim_mem
