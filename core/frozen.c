@@ -58,7 +58,7 @@ static int read_mappings(const struct lc_prep *p, struct lc_frozen *f, struct lc
 		return 0;
 	}
 	if (r == -EACCES || r == -EPERM)
-		return lc_target_why_denied(p->target, -r, 0, err);
+		return lc_target_why_denied(p->target, -r, 0, 0, err);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read /proc/%d/maps: %s",
 				  p->target->id.pid, strerror(-r));
@@ -188,7 +188,7 @@ static int reopen_for_caller(struct lc_prep *p, struct lc_err *err)
 	opened = lc_memsrc_open(&p->memsrc, p->info.tid, p->taskfd, true);
 	r = lc_caller_check(p->target, true, err);
 	if (r == 0 && opened < 0)
-		r = lc_target_why_denied(p->target, -opened, 0, err);
+		r = lc_target_why_denied(p->target, -opened, 0, 0, err);
 	return r;
 }
 

@@ -68,13 +68,13 @@ static int open_memory(struct lc_prep *p, struct lc_err *err)
 	int r = lc_memsrc_open(&p->memsrc, p->info.tid, p->taskfd, p->request->for_caller);
 
 	if (r == -EPERM || r == -EACCES)
-		return lc_target_why_denied(p->target, EPERM, 0, err);
+		return lc_target_why_denied(p->target, EPERM, 0, 0, err);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot open /proc/%d/mem: %s",
 				  p->target->id.pid, strerror(-r));
 	r = lc_pagemap_open(&p->pagemap, p->taskfd, p->page_size);
 	if (r == -EPERM || r == -EACCES)
-		return lc_target_why_denied(p->target, EPERM, 0, err);
+		return lc_target_why_denied(p->target, EPERM, 0, 0, err);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot open /proc/%d/pagemap: %s",
 				  p->target->id.pid, strerror(-r));
@@ -116,7 +116,7 @@ static int read_hints(struct lc_prep *p, struct lc_err *err)
 	int r = lc_vma_hints_read(p->taskfd, 0, &p->hints);
 
 	if (r == -EACCES || r == -EPERM)
-		return lc_target_why_denied(p->target, -r, 0, err);
+		return lc_target_why_denied(p->target, -r, 0, 0, err);
 	if (r < 0 && r != -ENOENT)
 		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d/smaps: %s",
 				  p->target->id.pid, strerror(-r));

@@ -108,7 +108,7 @@ int lc_procinfo_read(const struct lc_target *target, int taskfd, const struct lc
 	see_as_target(target, info);
 	r = lc_procfs_read(taskfd, "auxv", &info->auxv);
 	if (r == -EACCES || r == -EPERM)
-		return lc_target_why_denied(target, EPERM, 0, err);
+		return lc_target_why_denied(target, EPERM, 0, 0, err);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d/auxv: %s",
 				  target->id.pid, strerror(-r));

@@ -35,12 +35,13 @@ LC_MUST_CHECK int lc_target_lock(const struct lc_target *target, uint64_t wait_n
 				 const volatile sig_atomic_t *abort_flag, struct lc_err *err);
 
 /* Says why a call on the target was refused with `code` (EPERM, EACCES or ESRCH), and what helps.
- * `tracer`: of the thread that it was about; 0: the leader's. Returns -code. */
-int lc_target_why_denied(const struct lc_target *target, int code, pid_t tracer,
+ * `tid` is the thread that it was about, `tracer` that thread's; 0: the leader, the leader's.
+ * Returns -code. */
+int lc_target_why_denied(const struct lc_target *target, int code, pid_t tid, pid_t tracer,
 			 struct lc_err *err);
 
-/* Is it the caller's own, so that only a rule such as Yama's could keep it from the caller? Returns
- * 0, -EPERM with the difference in the error, or -ESRCH. */
+/* Is it the caller's own, each thread of it, so that only a rule such as Yama's could keep it from
+ * the caller? Returns 0, -EPERM with the difference in the error, or -ESRCH. */
 LC_MUST_CHECK int lc_target_check_owned(const struct lc_target *target, struct lc_err *err);
 
 #endif

@@ -190,7 +190,8 @@ static int try_seize(struct lc_threads *threads, struct lc_thread *t)
 		if (r > 0)
 			nap(tries);
 	}
-	return r == 0 ? 0 : lc_target_why_denied(threads->target, code, tracer, threads->err);
+	return r == 0 ? 0
+		      : lc_target_why_denied(threads->target, code, t->tid, tracer, threads->err);
 }
 
 static int seize(struct lc_threads *threads, struct lc_thread *t)

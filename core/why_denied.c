@@ -42,12 +42,25 @@ static void say_traced(const struct lc_denial_facts *f, struct lc_err *err)
 		    f->target.tracer);
 }
 
+#define WHO_SIZE 64
+
+static const char *name_whom(const struct lc_denial_facts *f, char who[static WHO_SIZE])
+{
+	if (f->tid && f->tid != f->pid)
+		snprintf(who, WHO_SIZE, "thread %d of process %d", f->tid, f->pid);
+	else
+		snprintf(who, WHO_SIZE, "process %d", f->pid);
+	return who;
+}
+
 static void say_ids(const struct lc_denial_facts *f, struct lc_err *err)
 {
+	char who[WHO_SIZE];
+
 	lc_err_set(err, f->code, LC_STAGE_FREEZE,
-		   "process %d (%s) runs as uid %u gid %u (effective %u, %u), you as %u, %u",
-		   f->pid, f->target_comm, f->target.uid[0], f->target.gid[0], f->target.uid[1],
-		   f->target.gid[1], f->uid, f->gid);
+		   "%s (%s) runs as uid %u gid %u (effective %u, %u), you as %u, %u",
+		   name_whom(f, who), f->target_comm, f->target.uid[0], f->target.gid[0],
+		   f->target.uid[1], f->target.gid[1], f->uid, f->gid);
 	if (f->for_caller)
 		lc_err_hint(err, FOR_CALLER_HINT, "that user, or as root");
 	else
@@ -90,9 +103,11 @@ static void say_userns(const struct lc_denial_facts *f, struct lc_err *err)
 
 static void say_capability(const struct lc_denial_facts *f, struct lc_err *err)
 {
-	lc_err_set(err, f->code, LC_STAGE_FREEZE,
-		   "process %d (%s) has capabilities that you lack (0x%llx)", f->pid,
-		   f->target_comm, (unsigned long long)(f->target.cap_prm & ~f->cap_prm));
+	char who[WHO_SIZE];
+
+	lc_err_set(err, f->code, LC_STAGE_FREEZE, "%s (%s) has capabilities that you lack (0x%llx)",
+		   name_whom(f, who), f->target_comm,
+		   (unsigned long long)(f->target.cap_prm & ~f->cap_prm));
 	if (f->for_caller)
 		lc_err_hint(err, FOR_CALLER_HINT, "root");
 	else
@@ -256,31 +271,39 @@ static void read_own(const struct lc_target *target, struct lc_denial_facts *fac
 	facts->own_seccomp = own.seccomp;
 }
 
-/* Returns 0, or -ESRCH with the error set. */
-static int read_facts(const struct lc_target *target, struct lc_denial_facts *facts,
-		      struct lc_err *err)
+static void read_process(const struct lc_target *target, struct lc_denial_facts *facts)
 {
 	struct stat st;
 
-	if (lc_procfs_status(target->dirfd, "status", &facts->target) < 0)
-		return lc_target_has_ended(target, err);
+	*facts = (struct lc_denial_facts){.pid = target->id.pid, .uid = getuid(), .gid = getgid()};
 	read_own(target, facts);
 	memcpy(facts->target_comm, target->id.comm, sizeof(facts->target_comm));
-	/* the files in /proc/PID, though not the directory itself, are root's then */
-	facts->not_dumpable =
-		fstatat(target->dirfd, "status", &st, 0) == 0 && st.st_uid != facts->target.uid[1];
 	facts->other_userns = in_other_userns(target);
-	return 0;
+	/* the files in /proc/PID, though not the directory itself, are root's then */
+	facts->not_dumpable = lc_procfs_status(target->dirfd, "status", &facts->target) == 0 &&
+			      fstatat(target->dirfd, "status", &st, 0) == 0 &&
+			      st.st_uid != facts->target.uid[1];
 }
 
-int lc_target_why_denied(const struct lc_target *target, int code, pid_t tracer, struct lc_err *err)
+/* Threads may have ids and capabilities of their own. Returns 0 or -errno. */
+static int read_thread(const struct lc_target *target, pid_t tid, struct lc_denial_facts *facts)
 {
-	struct lc_denial_facts facts = {
-		.pid = target->id.pid, .code = code, .uid = getuid(), .gid = getgid()};
-	int r = read_facts(target, &facts, err);
+	char path[40];
 
-	if (r < 0)
-		return r;
+	snprintf(path, sizeof(path), "task/%d/status", tid);
+	facts->tid = tid;
+	return lc_procfs_status(target->dirfd, path, &facts->target);
+}
+
+int lc_target_why_denied(const struct lc_target *target, int code, pid_t tid, pid_t tracer,
+			 struct lc_err *err)
+{
+	struct lc_denial_facts facts;
+
+	read_process(target, &facts);
+	if (read_thread(target, tid ? tid : facts.pid, &facts) < 0 && facts.target.tgid == 0)
+		return lc_target_has_ended(target, err);
+	facts.code = code;
 	facts.yama = read_yama(target->procfd);
 	/* threads may have different ones */
 	if (tracer)
@@ -291,13 +314,32 @@ int lc_target_why_denied(const struct lc_target *target, int code, pid_t tracer,
 	return -code;
 }
 
+struct owned {
+	const struct lc_target *target;
+	struct lc_denial_facts facts;
+	struct lc_err *err;
+	bool seen;
+};
+
+static int is_not_owned(void *arg, pid_t tid)
+{
+	struct owned *owned = arg;
+
+	if (read_thread(owned->target, tid, &owned->facts) < 0)
+		return 0; /* it has exited */
+	owned->seen = true;
+	return lc_denial_explain_not_owned(&owned->facts, 4, owned->err);
+}
+
 int lc_target_check_owned(const struct lc_target *target, struct lc_err *err)
 {
-	struct lc_denial_facts facts = {
-		.pid = target->id.pid, .code = EPERM, .uid = getuid(), .gid = getgid()};
-	int r = read_facts(target, &facts, err);
+	struct owned owned = {.target = target, .err = err};
+	int r;
 
-	if (r < 0)
-		return r;
-	return lc_denial_explain_not_owned(&facts, 4, err) ? -EPERM : 0;
+	read_process(target, &owned.facts);
+	owned.facts.code = EPERM;
+	r = lc_procfs_each_pid(target->dirfd, "task", is_not_owned, &owned);
+	if (r > 0)
+		return -EPERM;
+	return r < 0 || !owned.seen ? lc_target_has_ended(target, err) : 0;
 }

@@ -9,6 +9,7 @@
 
 struct lc_denial_facts {
 	pid_t pid;
+	pid_t tid; /* the thread that `target` is of; 0: the leader's */
 	int code;  /* of the refused call */
 	uid_t uid; /* ours, real: ptrace(2) compares the real ids */
 	gid_t gid;

@@ -138,6 +138,15 @@ PYTHON=/usr/bin/python3
     refused_untouched "$VICTIM" 'runs as uid 12345 gid 54321 .*, you as 12345, 12345' 'hint: '
 }
 
+@test "one's own process, but for a thread that is root's" {
+    need_root
+    need_tool setpriv
+    publish
+    start_two_users
+    RUN_PREFIX=("${AS_USER[@]}")
+    refused_untouched "$TWO_USERS" "thread $ROOTS_THREAD of process $TWO_USERS \(python3.*\) runs as uid 0 gid 0 .*, you as 12345, 12345$"
+}
+
 @test "not dumpable: its executable may not be read" {
     need_root
     need_tool setpriv

@@ -280,6 +280,31 @@ as_user() {
 }
 AS_USER=(setpriv --reuid 12345 --regid 12345 --clear-groups)
 
+# start_two_users: a process whose leader is that user's and another thread root's, who share one memory
+# that is dumpable. Sets TWO_USERS and ROOTS_THREAD.
+start_two_users() {
+    [ "$(uname -m)" = x86_64 ] || skip "the numbers of system calls are x86-64's"
+    /usr/bin/python3 -c '
+import ctypes, threading, time
+libc = ctypes.CDLL(None)
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+# Not the wrappers of the C library, which do it in every thread.
+libc.syscall(116, 0, None) # setgroups
+libc.syscall(119, 12345, 12345, 12345) # setresgid
+libc.syscall(117, 12345, 12345, 12345) # setresuid
+libc.prctl(4, 1, 0, 0, 0) # PR_SET_DUMPABLE
+time.sleep(600)' 3>&- </dev/null &
+    TWO_USERS=$!
+    OTHERS+=("$TWO_USERS")
+    wait_for 20 has_two_users
+    ROOTS_THREAD=$(ls "/proc/$TWO_USERS/task" | grep -vx "$TWO_USERS")
+}
+
+has_two_users() {
+    [ "$(stat -c %u "/proc/$TWO_USERS/status")" = 12345 ] && has_state "$TWO_USERS" S &&
+        grep -hqP '^Uid:\t0\t' "/proc/$TWO_USERS/task"/*/status
+}
+
 # publish: copies of the binary and the victims where every user reaches them; LIVECORE and VICTIMS
 # name them afterwards.
 publish() {

@@ -198,6 +198,7 @@ has_kernels_core() {
     local pid
     start_victim victim_busy 2
     remember "$VICTIM"
+    without_leak_check
     RUN_PREFIX=(unshare --pid --fork --kill-child)
     for pid in "$VICTIM" 1 2; do
         for how in --minimal -n; do
@@ -213,6 +214,7 @@ has_kernels_core() {
 @test "livecore with the /proc of a PID namespace below its own dumps nobody" {
     start_inside unshare --pid --mount --fork --kill-child --mount-proc "${OWN[@]}" "$DIR" -- victim_elsewhere "$DIR" "$SEED"
     remember "$INSIDE"
+    without_leak_check
     RUN_PREFIX=(nsenter -t "$INSIDE" --mount)
     livecore -p 1 -o "$PWD/out/core"
     expect_status 2

@@ -154,6 +154,21 @@ time.sleep(600)'
     each_refused "$STARTED" "runs as uid 12345 gid 12345 .*, you as 12345, 12345$"
 }
 
+@test "one's own process, but for a thread that is root's" {
+    local kind
+    start_two_users
+    remember "$TWO_USERS"
+    # A dry run without privileges left is what the caller can read of the leader all the same.
+    for kind in ptrace ptrace+read every; do
+        refused "bin/$kind" "$TWO_USERS" "thread $ROOTS_THREAD of process $TWO_USERS \(python3.*\) runs as uid 0 gid 0 .*, you as 12345, 12345$"
+    done
+    LIVECORE=$PWD/bin/setuid
+    livecore -p "$TWO_USERS" -o out/core
+    expect_status 2
+    expect_stderr "thread $ROOTS_THREAD of process $TWO_USERS .* runs as uid 0 gid 0"
+    assert_untouched "$TWO_USERS"
+}
+
 @test "not dumpable: it asked for that" {
     start "${AS_USER[@]}" "$PYTHON" -c '
 import ctypes, time
