@@ -179,11 +179,11 @@ def changes(before, after, case):
     if not after.alive:
         return [] if case.ends else ["**the process is gone**"]
     out = []
-    if after.stopped() > before.stopped():
+    if after.stopped() > before.stopped() and not case.stops and not case.traced:
         out.append(f"**{after.stopped() - before.stopped()} threads left stopped**")
     if after.stopped() < before.stopped():
         out.append("**a stopped process runs**")
-    if after.tracer:
+    if after.tracer and not case.traced:
         out.append("**left traced**")
     if after.rss - before.rss >= MIB and case.still:
         out.append(f"**the process grew by {size_text(after.rss - before.rss)}**")
@@ -282,7 +282,10 @@ def judge_threads(core, tids, case):
 def judge_core(path, victim, tids, case):
     try:
         core = corecheck.Core(path)
-        return judge_memory(core, victim) + judge_threads(core, tids, case)
+        out = judge_memory(core, victim) + judge_threads(core, tids, case)
+        if case.moment:
+            corecheck.check_moment(core, victim.out)
+        return out
     except (corecheck.Bad, OSError, ValueError) as error:
         return [f"**no good core: {error}**"]
 
@@ -368,7 +371,7 @@ class Bench:
         self._look_at_core(tool, case, victim, tids, core, output, errors, outcome)
         wait_until(lambda: states_of(victim.pid) == before.states, 2)
         outcome.remark(changes(before, Snapshot(victim), case))
-        if case.afterwards and not outcome.hung and not states_of(victim.pid)["T"]:
+        if case.afterwards and not outcome.hung and (case.stops or not states_of(victim.pid)["T"]):
             outcome.remark(case.afterwards(victim))
         if case.kills:
             outcome.killed()

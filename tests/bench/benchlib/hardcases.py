@@ -19,7 +19,10 @@ class Case:
     threads: bool = True      # the core should have the threads that there were before
     still: bool = True        # the process does nothing by itself that needs memory
     ends: bool = False        # the process ends meanwhile
+    stops: bool = False       # it stops meanwhile
+    traced: bool = False      # by somebody else, before and after
     kills: bool = False       # the dumper is killed: what matters is the process
+    moment: bool = False      # the core must be of one moment: corecheck's "moment"
     set_up: object = None     # called with the victim before the dump
     meanwhile: object = None  # called with the victim and the dumper's Popen
     afterwards: object = None  # called with the victim: a list of remarks
@@ -83,13 +86,17 @@ def _timed(victim):
     return out + ([f"**{wrong} results wrong**"] if wrong else [])
 
 
-def _kill_dumper(victim, tool):
-    """In the middle of it: when the process is traced, and a bit later."""
+def _wait_until_traced(victim, tool):
     end = time.monotonic() + 20
     while time.monotonic() < end and tool.poll() is None:
         with open(f"/proc/{victim.pid}/status", encoding="utf-8", errors="replace") as status:
             if "\nTracerPid:\t0\n" not in status.read():
                 break
+
+
+def _kill_dumper(victim, tool):
+    """In the middle of it: when the process is traced, and a bit later."""
+    _wait_until_traced(victim, tool)
     time.sleep(0.02)
     os.killpg(tool.pid, signal.SIGKILL)
 
@@ -97,6 +104,53 @@ def _kill_dumper(victim, tool):
 def _stop(victim):
     os.kill(victim.pid, signal.SIGSTOP)
     time.sleep(0.2)
+
+
+N_QUEUED = 500
+FIRST_QUEUED = 100000  # the victim has some of its own
+
+
+def _queue(victim):
+    """Numbered real-time signals, all blocked; kill(1) sends them by sigqueue(3)."""
+    for number in range(N_QUEUED):
+        if subprocess.run(["/bin/kill", "-s", str(signal.SIGRTMIN + 1), "-q",
+                           str(FIRST_QUEUED + number), str(victim.pid)],
+                          check=False).returncode:
+            raise RuntimeError("/bin/kill -q does not work")
+
+
+def _take(victim):
+    got = [line.split() for line in victim.ask("take")]
+    numbers = [int(words[3]) - FIRST_QUEUED for words in got
+               if words[:1] == ["got"] and int(words[3]) >= FIRST_QUEUED]
+    if numbers == list(range(N_QUEUED)):
+        return []
+    return [f"**{N_QUEUED - len(numbers)} of {N_QUEUED} signals lost**" if len(numbers) < N_QUEUED
+            else "**signals in disorder**"]
+
+
+def _stop_and_continue(victim, tool):
+    """Somebody wants it to stop, while it is held; and it does not go on by itself."""
+    _wait_until_traced(victim, tool)
+    os.kill(victim.pid, signal.SIGSTOP)
+
+
+def _is_stopped(victim):
+    time.sleep(0.2)
+    with open(f"/proc/{victim.pid}/stat", encoding="utf-8", errors="replace") as file:
+        state = file.read().rpartition(")")[2].split()[0]
+    os.kill(victim.pid, signal.SIGCONT)
+    return [] if state == "T" else ["**the SIGSTOP of somebody else is lost**"]
+
+
+def _trace(victim):
+    """strace, which ends with the victim."""
+    tracer = subprocess.Popen(["strace", "-q", "-f", "-e", "trace=none", "-o", "/dev/null", "-p",
+                               str(victim.pid)], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    if tracer.poll() is not None:
+        raise RuntimeError("strace does not trace")
 
 
 CASES = (
@@ -107,9 +161,15 @@ CASES = (
          dumps=5, threads=False, still=False),
     Case("bomb", "threads that create, join, and exit at full speed, 10 dumps", ("victim_bomb",), dumps=10,
          threads=False, still=False),
+    Case("exec", "a process that executes itself all the time, 5 dumps", ("victim_exec", "thread", "30"),
+         dumps=5, threads=False, still=False),
     Case("threads-5000", "5,000 threads", ("victim_many_threads", "5000"), timeout=120),
     Case("leader-exited", "the first thread has exited", ("victim_leader_exited",)),
     Case("stopped", "stopped by SIGSTOP", ("victim_clock", "-m", "64"), set_up=_stop),
+    Case("stop-meanwhile", "SIGSTOP while it is held", ("victim_clock", "-m", "512"),
+         meanwhile=_stop_and_continue, afterwards=_is_stopped, stops=True, still=False),
+    Case("traced", "already traced, by strace", ("victim_busy", "4"), set_up=_trace, still=False, traced=True),
+    Case("queued", f"{N_QUEUED} real-time signals queued", ("victim_signals",), set_up=_queue, afterwards=_take),
     Case("calls", "blocked in each system call that sleeps, 3 dumps", ("victim_syscalls",), dumps=3,
          afterwards=_returned, still=False),
     Case("flood", "signals at full speed, 10 dumps", ("victim_flood",), dumps=10, still=False,
@@ -137,6 +197,8 @@ CASES = (
     Case("fuse", "files on FUSE, its server in the process", ("victim_fuse",)),
     Case("fuse-hung", "the same, and the server answers nobody", ("victim_fuse", "hung")),
     Case("fanotify", "an on-access scanner (fanotify)", ("victim_fanotify",), ("--all",)),
+    Case("maps-churn", "mappings that come and go at full speed, 5 dumps", ("victim_hostile", "maps"), dumps=5,
+         still=False, moment=True),
     Case("maps-7000", "7,000 mappings", ("victim_many_maps", "7000"), setting=_many_maps),
     Case("maps-70000", "70,000 mappings", ("victim_many_maps", "70000"), setting=_many_maps, timeout=120),
 )
