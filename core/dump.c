@@ -91,8 +91,10 @@ static int open_and_estimate(struct job *job)
 
 		if (r == 0)
 			r = estimate_and_reserve(job);
-		if (tries == MAX_TRIES || !is_worth_another_try(job, r))
+		if (!is_worth_another_try(job, r))
 			return r;
+		if (tries == MAX_TRIES)
+			return lc_frozen_refuse_stale(&job->prep, job->err);
 		lc_prep_free(&job->prep);
 		lc_prep_init(&job->prep, job->target, job->request);
 		*job->err = (struct lc_err){0};

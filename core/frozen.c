@@ -34,8 +34,7 @@ static bool has_memory(const struct lc_target *target)
 	return has; /* also if it is not ours any more: a set-uid program */
 }
 
-/* The memory that was opened is not the process's any more. */
-static int refuse_stale(const struct lc_prep *p, struct lc_err *err)
+int lc_frozen_refuse_stale(const struct lc_prep *p, struct lc_err *err)
 {
 	if (!has_memory(p->target))
 		return lc_target_has_ended(p->target, err);
@@ -95,7 +94,7 @@ int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *los
 	lc_pagemap_restart(&p->pagemap, user_limit(&f->vmas));
 	r = lc_plan_make(&in, losses, &f->plan);
 	if (r == -ESRCH)
-		return refuse_stale(p, err);
+		return lc_frozen_refuse_stale(p, err);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS,
 				  "cannot tell which pages of process %d exist: %s",
@@ -224,7 +223,7 @@ int lc_frozen_check_program(struct lc_prep *p, struct lc_err *err)
 	lc_text_free(&now);
 	if (same)
 		return 0;
-	return refuse_stale(p, err);
+	return lc_frozen_refuse_stale(p, err);
 }
 
 static struct lc_note_inputs note_inputs(const struct lc_prep *p, const struct lc_frozen *f)

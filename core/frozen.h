@@ -30,6 +30,10 @@ LC_MUST_CHECK int lc_frozen_estimate(struct lc_prep *p, struct lc_frozen *f, str
 LC_MUST_CHECK int lc_frozen_check_space(const struct lc_frozen *f, const struct lc_request *request,
 					const struct elfw_sink *sink, struct lc_err *err);
 
+/* The error of memory that was opened and is not the process's any more: it ends, or executed
+ * another program. Returns -ESRCH or -ESTALE. */
+int lc_frozen_refuse_stale(const struct lc_prep *p, struct lc_err *err);
+
 /* The stages inside the freeze, in this order. All return 0 or -errno with the error set. */
 LC_MUST_CHECK int lc_frozen_reopen(struct lc_prep *p, const struct lc_frozen *f,
 				   struct lc_err *err);

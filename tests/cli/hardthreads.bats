@@ -24,7 +24,7 @@ need_x86_64() {
     local n passes=0 first max=0
     remember "$VICTIM" loose
     first=$(ask counts)
-    for n in $(seq "$(rounds 25)"); do
+    for n in $(seq "$(rounds 15)"); do
         livecore -p "$VICTIM" -o core --force --json
         expect_status 0
         is_untouched "$VICTIM" loose || assert_untouched "$VICTIM" loose
@@ -459,7 +459,7 @@ is_waiting() {
     remember "$victim"
     start_victim victim_tracer "$victim"
     tracer=$VICTIM
-    for i in $(seq "$(rounds 30)"); do
+    for i in $(seq "$(rounds 15)"); do
         livecore -p "$victim" -o core --force
         case $status in
         0)
