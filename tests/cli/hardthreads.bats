@@ -8,6 +8,15 @@ load helpers
 
 THREADCHECK=$TESTS/compare/threadcheck
 
+eval "$(declare -f teardown | sed '1s/teardown/end_victims/')"
+
+teardown() {
+    [ -z "${GROUP:-}" ] || thaw || true
+    end_victims
+    # It is busy for as long as its processes are on their way out.
+    [ -z "${GROUP:-}" ] || wait_for 10 rmdir "$GROUP"
+}
+
 # rounds N: how many, N in the short form.
 rounds() {
     echo "${HARD_ROUNDS:-$1}"
@@ -546,4 +555,66 @@ vforked() {
 
 @test "three threads in vfork(), the first one among them" {
     dump_vforking 3 leader
+}
+
+# ---- frozen by others -----------------------------------------------------------------------------
+
+# freeze_group KIND: a control group with the victim in it, frozen; sets GROUP. KIND is a type of file system.
+freeze_group() {
+    local mount file=cgroup.freeze value=1
+    need_root
+    mount=$(awk -v kind="$1" '$3 == kind && (kind == "cgroup2" || $4 ~ /(^|,)freezer(,|$)/) { print $2; exit }' /proc/mounts)
+    [ -n "$mount" ] || skip "no $1 freezer is mounted"
+    [ "$1" = cgroup2 ] || { file=freezer.state value=FROZEN; }
+    GROUP=$mount/livecore-test-$$-$BATS_TEST_NUMBER
+    mkdir "$GROUP" 2>/dev/null || { GROUP= && skip "no control group can be made in $mount"; }
+    [ -w "$GROUP/$file" ] || skip "no $file in $mount"
+    echo "$VICTIM" >"$GROUP/cgroup.procs"
+    echo "$value" >"$GROUP/$file"
+    wait_for 10 is_frozen
+}
+
+is_frozen() {
+    if [ -e "$GROUP/cgroup.events" ]; then
+        grep -q '^frozen 1' "$GROUP/cgroup.events"
+    else
+        grep -q FROZEN "$GROUP/freezer.state"
+    fi
+}
+
+thaw() {
+    echo 0 2>/dev/null >"$GROUP/cgroup.freeze" || echo THAWED >"$GROUP/freezer.state"
+}
+
+@test "a process in a frozen control group: a whole core, and it stays frozen" {
+    start_victim victim_busy 4
+    freeze_group cgroup2
+    dump "$VICTIM" --verify
+    [ "$(check threads | wc -l)" -eq 5 ]
+    wait_for 10 is_frozen
+    hold_dump "$VICTIM"
+    end_dump KILL
+    wait_for 10 is_frozen
+    thaw
+    assert_progress
+}
+
+@test "a process that the first kind of freezer holds: all its memory, and what is known of its threads" {
+    local n
+    start_victim victim_busy 4
+    freeze_group cgroup
+    all_have_state "$VICTIM" D || skip "the freezer does not hold it in D state here"
+    livecore -p "$VICTIM" -o core --timeout=0.5
+    expect_status 1
+    check sane
+    [ "$(check threads | wc -l)" -eq 5 ]
+    for n in $(check threads); do
+        expect_stderr "loss: thread $n: .*did not stop in time"
+    done
+    is_frozen
+    thaw
+    ends_running "$VICTIM"
+    [ "$(tracer_of "$VICTIM")" = 0 ]
+    assert_progress
+    dump "$VICTIM"
 }
