@@ -33,6 +33,16 @@ static int hints_add(struct lc_vma_hints *hints, const struct lc_map_line *map)
 	return 0;
 }
 
+static void hints_add_flags(struct lc_vma_hints *hints, uint32_t flags)
+{
+	struct lc_vma_hint *last = &hints->v[hints->n - 1];
+	bool has_content = !(flags & (LC_VMA_IO | LC_VMA_PFNMAP));
+
+	last->flags = flags;
+	/* the kernel's own, [vvar], are both */
+	hints->may_mislead |= has_content && (flags & (LC_VMA_DONTDUMP | LC_VMA_UFFD));
+}
+
 static int hints_line(struct lc_vma_hints *hints, char *line)
 {
 	struct lc_map_line map;
@@ -44,7 +54,7 @@ static int hints_line(struct lc_vma_hints *hints, char *line)
 		return hints_add(hints, &map);
 	}
 	if (hints->n && strncmp(line, "VmFlags:", 8) == 0)
-		hints->v[hints->n - 1].flags = lc_procfs_parse_vm_flags(line + 8);
+		hints_add_flags(hints, lc_procfs_parse_vm_flags(line + 8));
 	return 0;
 }
 
@@ -101,7 +111,7 @@ static int hints_read_fd(int fd, uint64_t deadline_ns, struct lc_vma_hints *hint
 
 int lc_vma_hints_read(int taskfd, uint64_t deadline_ns, struct lc_vma_hints *ret_hints)
 {
-	struct lc_vma_hints hints = {0};
+	struct lc_vma_hints hints = {.read_ns = lc_now_ns()};
 	int fd = openat(taskfd, "smaps", O_RDONLY | O_CLOEXEC);
 	int r;
 
@@ -113,6 +123,7 @@ int lc_vma_hints_read(int taskfd, uint64_t deadline_ns, struct lc_vma_hints *ret
 		lc_vma_hints_free(&hints);
 		return r;
 	}
+	hints.read_ns = lc_now_ns() - hints.read_ns;
 	*ret_hints = hints;
 	return 0;
 }
@@ -190,6 +201,24 @@ static int add_vma(struct lc_vmas *vmas, const struct lc_map_line *map)
 	return 0;
 }
 
+/*
+ * maps is read in pieces. While the process runs, or another one that shares its memory, a mapping
+ * may grow over the one that was read last: of that line what lies behind it counts, if anything.
+ */
+static bool cut_to_follow(const struct lc_vmas *vmas, struct lc_map_line *map)
+{
+	uint64_t last = vmas->n ? vmas->v[vmas->n - 1].end : 0;
+
+	if (map->end <= last)
+		return false;
+	if (map->start < last) {
+		if (map->inode || map->dev_major || map->dev_minor)
+			map->offset += last - map->start;
+		map->start = last;
+	}
+	return true;
+}
+
 int lc_vmas_parse(char *text, size_t len, struct lc_vmas *ret_vmas)
 {
 	struct lc_vmas vmas = {.text = text, .text_len = len, .text_cap = len};
@@ -204,9 +233,7 @@ int lc_vmas_parse(char *text, size_t len, struct lc_vmas *ret_vmas)
 			break; /* a line that is cut tells nothing */
 		*end = '\0';
 		r = lc_procfs_parse_map_line(line, &map);
-		if (r == 0 && vmas.n && map.start < vmas.v[vmas.n - 1].end)
-			r = -EINVAL;
-		if (r == 0)
+		if (r == 0 && cut_to_follow(&vmas, &map))
 			r = add_vma(&vmas, &map);
 		if (r < 0) {
 			lc_vmas_free(&vmas);
@@ -258,6 +285,30 @@ static int read_newer_hints(int taskfd, uint64_t deadline_ns, struct lc_vmas *vm
 	return r == -ENOENT ? 0 : r;
 }
 
+/* smaps walks the page tables, so a large process is not held up for it: there the flags may be
+ * older than the freeze, by as long as smaps took. */
+#define MAX_REREAD_NS UINT64_C(50000000)
+
+static bool has_time_to_reread(const struct lc_vma_hints *hints, uint64_t deadline_ns)
+{
+	return hints->read_ns < MAX_REREAD_NS &&
+	       !(deadline_ns && lc_is_past(deadline_ns - 4 * hints->read_ns));
+}
+
+/* Gives the mappings their flags, newer ones where it takes them. */
+static int read_flags(int taskfd, const struct lc_vma_hints *hints, uint64_t deadline_ns,
+		      struct lc_vmas *vmas)
+{
+	int r;
+
+	if (!lc_vmas_take_hints(vmas, hints))
+		return read_newer_hints(taskfd, deadline_ns, vmas);
+	if (!hints->may_mislead || !has_time_to_reread(hints, deadline_ns))
+		return 0;
+	r = read_newer_hints(taskfd, deadline_ns, vmas);
+	return r == -ETIME ? 0 : r;
+}
+
 int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
 		 uint64_t deadline_ns, struct lc_vmas *ret_vmas)
 {
@@ -268,8 +319,10 @@ int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
 		r = lc_vmas_parse(text.data, text.len, ret_vmas);
 	else
 		lc_text_free(&text);
-	if (r == 0 && !lc_vmas_take_hints(ret_vmas, hints) && need_flags)
-		r = read_newer_hints(taskfd, deadline_ns, ret_vmas);
+	if (r == 0 && need_flags)
+		r = read_flags(taskfd, hints, deadline_ns, ret_vmas);
+	else if (r == 0)
+		lc_vmas_take_hints(ret_vmas, hints);
 	if (r < 0)
 		lc_vmas_free(ret_vmas);
 	return r;

@@ -65,6 +65,10 @@ struct lc_vma_hints {
 	struct lc_vma_hint *v;
 	size_t n, cap;
 	bool has_aio_ring; /* of io_setup(2) */
+	/* A mapping of the program has a flag that decides whether it is read. In its place may be
+	 * another, of which maps tells nothing else. */
+	bool may_mislead;
+	uint64_t read_ns; /* how long it took */
 };
 
 /*
@@ -85,8 +89,8 @@ LC_MUST_CHECK int lc_vma_hints_take(struct lc_vma_hints *hints, char *buf, size_
 				    size_t *len);
 
 /* Reads maps and takes the flags from `hints` where a mapping stands there as it is now; reads
- * smaps again if one does not and its flags are needed. Returns 0, -errno or -ETIME as above; then
- * there are none. */
+ * smaps again if one does not, or may be another, and its flags are needed. Returns 0, -errno or
+ * -ETIME as above; then there are none. */
 LC_MUST_CHECK int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
 			       uint64_t deadline_ns, struct lc_vmas *ret_vmas);
 void lc_vmas_free(struct lc_vmas *vmas);

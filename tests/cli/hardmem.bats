@@ -177,3 +177,53 @@ gdb_sees() {
         check truth "$(victim_out)" '*=full'
     done
 }
+
+# churns [ARG]: 25 dumps (N_DUMPS) of victim_churn; each core holds what its own table says.
+churns() {
+    local before dumps
+    start_victim victim_churn "$@"
+    before=$(ask changes)
+    remember "$VICTIM" loose
+    for ((dumps = 0; dumps < ${N_DUMPS:-25}; dumps++)); do
+        livecore -p "$VICTIM" -o core --force
+        expect_status 0
+        check churn "$(victim_out)"
+    done
+    check sane
+    assert_untouched "$VICTIM" loose
+    [ "$(ask changes | awk '{ print $2 }')" -gt "$(awk '{ print $2 }' <<<"$before")" ]
+}
+
+@test "mappings that come and go at full speed: the core is that of the freeze" {
+    need_root
+    churns
+}
+
+@test "mappings that look alike, some of them MADV_DONTDUMP, replaced at full speed" {
+    need_root
+    churns alike
+}
+
+@test "files that another process cuts and extends during the dumps" {
+    start_hard truncated
+    local dir=${VICTIM_DIR[$VICTIM]} dumps
+    (
+        exec 3>&-
+        # Ends with the test.
+        while [ -e "$dir/cut_shared" ] && [ -d "/proc/$VICTIM" ]; do
+            truncate -s 0 "$dir/cut_shared" "$dir/cut_private"
+            truncate -s 131072 "$dir/cut_shared" "$dir/cut_private"
+        done
+    ) &
+    OTHERS+=($!)
+    for ((dumps = 0; dumps < 15; dumps++)); do
+        livecore -p "$VICTIM" -o core --force --all
+        [ "$status" -le 1 ] || fail "status $status: $stderr"
+        check sane
+        check truth "$(victim_out)" present/*=full hole/*=full never/*=absent present/cut_shared=any hole/cut_shared=any \
+            never/cut_shared=any present/cut_private=any hole/cut_private=any never/cut_private=any
+    done
+    end_process "${OTHERS[-1]}"
+    remember "$VICTIM"
+    assert_untouched "$VICTIM"
+}

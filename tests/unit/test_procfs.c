@@ -206,9 +206,16 @@ static void test_vmas(void)
 	is(vmas.v[5].flags, 0, "named anonymous memory");
 	ok(vmas.v[6].flags & LC_VMA_SECRET, "memfd_secret");
 	lc_vmas_free(&vmas);
-	text = strdup("1000-3000 r--p 0 08:01 5 /bin/x\n2000-4000 r--p 0 08:01 5 /bin/x\n");
+	/* read while the process ran */
+	text = strdup("1000-3000 r--p 0 08:01 5 /bin/x\n2000-4000 r--p 7000 08:01 5 /bin/x\n"
+		      "1000-2000 rw-p 0 00:00 0\n3000-5000 rw-p 0 00:00 0\n");
 	need(text);
-	is(lc_vmas_parse(text, strlen(text), &vmas), -EINVAL, "mappings that overlap");
+	is(lc_vmas_parse(text, strlen(text), &vmas), 0, "mappings that overlap");
+	is(vmas.n, 3, "one that lies before the last is left out");
+	ok(vmas.v[1].start == 0x3000 && vmas.v[1].end == 0x4000, "one is cut to follow the last");
+	is(vmas.v[1].offset, 0x8000, "and its offset");
+	ok(vmas.v[2].start == 0x4000 && vmas.v[2].offset == 0, "anonymous memory has none");
+	lc_vmas_free(&vmas);
 }
 
 /* A mapping that came since smaps was read has no flags of it; those around it have theirs. */
