@@ -42,7 +42,7 @@ void lc_stuck_read(const struct lc_target *target, const struct lc_arch *arch,
 	bool some = read_registers(target, arch, thread->tid, regs);
 	struct lc_text wchan = {0};
 	struct lc_stat now;
-	char path[40];
+	char path[40], failed[48] = "";
 	bool known;
 
 	snprintf(path, sizeof(path), "task/%d/stat", thread->tid);
@@ -51,9 +51,12 @@ void lc_stuck_read(const struct lc_target *target, const struct lc_arch *arch,
 	/* "0" where the kernel does not say */
 	snprintf(path, sizeof(path), "task/%d/wchan", thread->tid);
 	known = lc_procfs_read(target->dirfd, path, &wchan) == 0 && wchan.len > 1;
+	if (thread->interrupt_code)
+		snprintf(failed, sizeof(failed), ", PTRACE_INTERRUPT: %s",
+			 strerror(thread->interrupt_code));
 	lc_losses_add(losses, LC_LOSS_THREAD, thread->tid, 0, 0, ETIMEDOUT,
-		      "%s did not stop in time (state %c%s%.40s): %s", now.comm, now.state,
-		      known ? ", in " : "", known ? wchan.data : "",
+		      "%s did not stop in time (state %c%s%.40s%s): %s", now.comm, now.state,
+		      known ? ", in " : "", known ? wchan.data : "", failed,
 		      some ? "its registers are zero but for PC, SP and the system call's"
 			   : "its registers are not known and zero");
 	lc_text_free(&wchan);

@@ -294,7 +294,8 @@ static void interrupt_all(struct lc_threads *threads)
 			continue;
 		t->interrupted = true;
 		/* ESRCH: it is exiting, or was born stopped; waiting tells */
-		ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
+		if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0)
+			t->interrupt_code = errno;
 	}
 }
 

@@ -22,6 +22,7 @@ struct lc_thread {
 	pid_t ns_tid; /* as the target sees it, in its PID namespace */
 	enum lc_thread_state state;
 	bool interrupted;
+	int interrupt_code;  /* an errno value: why PTRACE_INTERRUPT failed */
 	int signal;          /* that stopped it on the way to it: given back with the release */
 	struct lc_stat stat; /* before the stop */
 	size_t regs_len;     /* general registers as the kernel had them when it stopped; 0: none */

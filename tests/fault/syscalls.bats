@@ -99,6 +99,9 @@ judge() {
         assert_files core injected "ref.$MEM" "ref.$MANY" || fail "$what"
         if [ "$status" -eq 1 ]; then
             grep -q '^livecore: loss: ' <<<"$stderr" || fail "$what: status 1 and no loss: $stderr"
+            if [[ $stderr == *'did not stop'* ]]; then
+                [[ $stderr == *'PTRACE_INTERRUPT: '* ]] || fail "$what: the loss does not name the call: $stderr"
+            fi
             # A note may be what was lost.
             check sane 2>sane.err || grep -q ': no NT_' sane.err || fail "$what: $(cat sane.err)"
             rm -f sane.err
