@@ -38,6 +38,7 @@ struct job {
 	sigset_t mask; /* the caller's */
 	int r;         /* the holder's */
 	_Atomic uint64_t done, total;
+	_Atomic uint64_t seizing_ns;
 	_Atomic bool freezing; /* the holder may be caught in the kernel */
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
@@ -269,7 +270,8 @@ static int freeze_and_read(struct job *job)
 {
 	struct lc_freeze_options options = {.timeout_ns = job->request->timeout_ns,
 					    .max_freeze_ns = job->request->max_freeze_ns,
-					    .abort = job->request->abort};
+					    .abort = job->request->abort,
+					    .seizing_ns = &job->seizing_ns};
 	struct lc_frozen *f = &job->frozen;
 	struct lc_result *res = job->result;
 	uint64_t mark;
@@ -308,6 +310,9 @@ static void *hold(void *arg)
 {
 	struct job *job = arg;
 
+	/* enabled where PTRACE_SEIZE waits, alone */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	pthread_sigmask(SIG_SETMASK, &job->mask, NULL);
 	job->r = prepare(job);
 	if (job->r == 0)
@@ -377,17 +382,52 @@ static void wait_a_little(struct job *job)
 	pthread_cond_timedwait(&job->ended, &job->lock, &until);
 }
 
-/* Until the holder ends; calls the progress function on the way, with no lock held. */
-static void watch(struct job *job)
+#define CAUGHT_NS  1000000000U /* PTRACE_SEIZE takes microseconds, on the busiest machine less */
+#define ABORTED_NS 100000000U
+
+/* Is the holder caught in PTRACE_SEIZE? Nothing is frozen then. */
+static bool is_caught(struct job *job)
 {
+	uint64_t since = atomic_load(&job->seizing_ns), now = lc_now_ns();
+	uint64_t limit =
+		job->request->timeout_ns > CAUGHT_NS ? job->request->timeout_ns : CAUGHT_NS;
+
+	if (lc_aborted(job->request->abort))
+		limit = ABORTED_NS;
+	return since && now > since && now - since > limit;
+}
+
+static int explain_caught(struct job *job)
+{
+	const struct lc_identity *id = &job->target->id;
+
+	if (lc_aborted(job->request->abort))
+		return lc_err_set(job->err, EINTR, LC_STAGE_FREEZE, "interrupted");
+	lc_err_set(
+		job->err, ETIMEDOUT, LC_STAGE_FREEZE,
+		"process %d (%s) is executing another program, which does not come to an end: it "
+		"cannot be traced meanwhile",
+		id->pid, id->comm);
+	lc_err_hint(job->err,
+		    "the file of that program may be on a file system that does not answer");
+	return -ETIMEDOUT;
+}
+
+/* Until the holder ends, or is caught; calls the progress function on the way, with no lock held.
+ */
+static void watch(struct job *job, pthread_t holder)
+{
+	bool cancelled = false;
+
 	pthread_mutex_lock(&job->lock);
-	for (unsigned int round = 1; !job->has_ended; round++) {
+	for (unsigned int round = 1; !job->has_ended && !cancelled; round++) {
 		wait_a_little(job);
 		if (job->has_ended)
 			break;
 		pthread_mutex_unlock(&job->lock);
 		if (atomic_load(&job->freezing))
 			lc_threads_collect_dead(job->target);
+		cancelled = is_caught(job) && pthread_cancel(holder) == 0;
 		if (round % 5 == 0 && job->request->progress && atomic_load(&job->total))
 			job->request->progress(job->request->progress_arg, atomic_load(&job->done),
 					       atomic_load(&job->total));
@@ -432,6 +472,7 @@ static int run_holder(struct job *job)
 {
 	pthread_t thread;
 	sigset_t all;
+	void *end;
 	int r;
 
 	sigfillset(&all);
@@ -440,9 +481,9 @@ static int run_holder(struct job *job)
 	if (r != 0)
 		return lc_err_set(job->err, r, LC_STAGE_TARGET, "cannot start a thread: %s",
 				  strerror(r));
-	watch(job);
-	pthread_join(thread, NULL);
-	return job->r;
+	watch(job, thread);
+	pthread_join(thread, &end);
+	return end == PTHREAD_CANCELED ? explain_caught(job) : job->r;
 }
 
 int lc_dump(struct lc_target *target, const struct lc_request *request, struct elfw_sink *sink,

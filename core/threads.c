@@ -12,7 +12,9 @@
 #include "threads.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,15 +179,30 @@ static int seize_refused(struct lc_threads *threads, struct lc_thread *t, int co
 	return status.tracer && is_there(threads->target, status.tracer) ? -code : 1;
 }
 
+/* cred_guard_mutex, which execve() holds while it reads the file, is waited for in a call that a
+ * signal only starts again (ptrace_attach(), kernel/ptrace.c). */
+static int seize_one(const struct lc_threads *threads, pid_t tid)
+{
+	int before, r, code;
+
+	atomic_store(threads->seizing_ns, lc_now_ns());
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
+	r = (int)ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACECLONE);
+	code = errno;
+	pthread_setcancelstate(before, NULL);
+	atomic_store(threads->seizing_ns, 0);
+	return r < 0 ? -code : 0;
+}
+
 static int try_seize(struct lc_threads *threads, struct lc_thread *t)
 {
 	int code = EPERM, r = 1;
 	pid_t tracer = 0;
 
 	for (unsigned int tries = 0; r > 0 && tries < SEIZE_TRIES; tries++) {
-		if (ptrace(PTRACE_SEIZE, t->tid, NULL, (void *)PTRACE_O_TRACECLONE) == 0)
+		code = -seize_one(threads, t->tid);
+		if (code == 0)
 			return 0;
-		code = errno;
 		r = seize_refused(threads, t, code, &tracer);
 		if (r > 0)
 			nap(tries);
@@ -478,6 +495,7 @@ int lc_threads_freeze(const struct lc_target *target, const struct lc_freeze_opt
 	*err = (struct lc_err){0};
 	threads->target = target;
 	threads->err = err;
+	threads->seizing_ns = options->seizing_ns;
 	r = freeze(threads, options);
 	threads->err = NULL;
 	if (r < 0)

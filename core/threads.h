@@ -46,6 +46,7 @@ struct lc_threads {
 	const struct lc_target *target;
 	size_t cursor;
 	bool found_new;
+	_Atomic uint64_t *seizing_ns;
 	struct lc_err *err;
 };
 
@@ -54,6 +55,7 @@ struct lc_freeze_options {
 	uint64_t max_freeze_ns; /* the same for all of them, from the first interrupt on; 0: no
 				   bound */
 	const volatile sig_atomic_t *abort;
+	_Atomic uint64_t *seizing_ns; /* since when one PTRACE_SEIZE is under way; 0: none is */
 };
 
 /*
@@ -61,6 +63,10 @@ struct lc_freeze_options {
  * /proc/PID/task again until a full pass finds nothing new. On return every thread that was found
  * is STOPPED, STUCK or GONE. Must be called from the thread that will do all further ptrace calls;
  * that thread's exit is what releases a STUCK one.
+ *
+ * PTRACE_SEIZE waits, without an end and for no signal, while the target executes a program whose
+ * file is not read to its end: only there the calling thread can be cancelled, if it has cancelling
+ * disabled and of the asynchronous type; its end lets everything go.
  *
  * Returns 0, -ESRCH if no thread is left, -EINTR if the abort flag was set, or what ptrace refused
  * with, its cause in `err`. On failure everything was let go; lc_threads_free() is still due.

@@ -290,3 +290,82 @@ while True:
     [ "$(stat -c '%a %U' precious)" = '644 root' ]
     assert_untouched "$VICTIM"
 }
+
+# start_endless_exec: a process one of whose threads executes a program whose file is on a FUSE file system
+# that never answers a read. Sets ENDLESS.
+start_endless_exec() {
+    need_root
+    [ -w /dev/fuse ] || skip "there is no /dev/fuse"
+    mkdir fuse
+    cat >endless.py <<'PYTHON'
+import ctypes, os, struct, threading, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+NEWNS, REC, PRIVATE = 0x20000, 0x4000, 0x40000
+
+def check(result):
+    if result:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+check(libc.unshare(NEWNS))
+check(libc.mount(b"none", b"/", None, REC | PRIVATE, None))
+device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+check(libc.mount(b"none", b"fuse", b"fuse", 0, b"fd=%d,rootmode=40000,user_id=0,group_id=0" % device))
+
+def attr(node):
+    mode = 0o40755 if node == 1 else 0o100755
+    return struct.pack("<6Q10I", node, 100000, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+
+def reply(unique, data=b"", error=0):
+    os.write(device, struct.pack("<IiQ", 16 + len(data), error, unique) + data)
+
+def serve():
+    while True:
+        _, call, unique, node = struct.unpack_from("<IIQQ", os.read(device, 1 << 17))
+        if call == 26: # FUSE_INIT
+            reply(unique, struct.pack("<6I", 7, 26, 0, 0, 0, 4096))
+        elif call == 1: # FUSE_LOOKUP
+            reply(unique, struct.pack("<4QII", 2, 0, 1000, 1000, 0, 0) + attr(2))
+        elif call == 3: # FUSE_GETATTR
+            reply(unique, struct.pack("<QII", 1000, 0, 0) + attr(node))
+        elif call in (14, 27): # FUSE_OPEN, FUSE_OPENDIR
+            reply(unique, struct.pack("<QII", 1, 0, 0))
+        elif call == 15: # FUSE_READ
+            open("reads", "w").close()
+        elif call not in (2, 36, 42): # FUSE_FORGET, FUSE_INTERRUPT, FUSE_BATCH_FORGET
+            reply(unique, b"", -38)
+
+threading.Thread(target=serve, daemon=True).start()
+pid = os.fork()
+if pid == 0:
+    libc.prctl(1, 9) # PR_SET_PDEATHSIG
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    threading.Thread(target=os.execv, args=("fuse/program", ["program"]), daemon=True).start()
+    time.sleep(600)
+open("pid", "w").write(str(pid))
+os.waitpid(pid, 0)
+PYTHON
+    /usr/bin/python3 endless.py 3>&- </dev/null &
+    OTHERS+=($!)
+    wait_for 20 test -e reads -a -s pid
+    ENDLESS=$(cat pid)
+}
+
+# PTRACE_SEIZE waits for the end of execve(), and goes on waiting after every signal.
+@test "a process that executes a program whose file is never read to its end" {
+    [ -z "$SANITIZED" ] || skip "AddressSanitizer takes the stack of a cancelled thread for one in use"
+    start_endless_exec
+    remember "$ENDLESS"
+    mkdir out
+    # The second one is tried as if the first had not been.
+    livecore --minimal --timeout=0.5 "$ENDLESS" "$ENDLESS" -o out/core
+    expect_status 2
+    [ "$(grep -c "^livecore: process $ENDLESS (python3.*) is executing another program, which does not come to an end" <<<"$stderr")" = 2 ] ||
+        fail "$stderr"
+    assert_untouched "$ENDLESS"
+    # An hour is not waited for, after SIGINT.
+    timeout -k 60 -s INT 2 "$LIVECORE" --minimal --timeout=3600 "$ENDLESS" -o out/core 2>err && fail "it has dumped it"
+    grep -q 'interrupted by a signal: the process was let go' err || fail "$(cat err)"
+    assert_untouched "$ENDLESS"
+    [ -z "$(ls out)" ]
+}
