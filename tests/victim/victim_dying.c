@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 
 #include "victim.h"
@@ -119,6 +120,37 @@ static void mount_it(void)
 	victim_thread(serve, NULL);
 }
 
+/* A child that breaks the connection when we are killed: those who wait for its answers could not
+ * even die then, and would keep it open themselves. */
+static void start_guard(void)
+{
+	char path[64];
+	struct stat st;
+	sigset_t set;
+	int fd, sig;
+
+	if (stat("fuse", &st) || mkdir("control", 0755) ||
+	    mount("victim", "control", "fusectl", 0, NULL))
+		die("fusectl");
+	snprintf(path, sizeof(path), "control/%u/abort", minor(st.st_dev));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		die(path);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	if (fork() == 0) {
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		close(device);
+		prctl(PR_SET_NAME, "guard");
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		sigwait(&set, &sig);
+		if (write(fd, "1", 1) != 1)
+			_exit(1);
+		_exit(0);
+	}
+	close(fd);
+}
+
 /* ---- those who wait ----------------------------------------------------------------------- */
 
 static int open_file(void)
@@ -202,6 +234,7 @@ int main(void)
 {
 	victim_begin();
 	mount_it();
+	start_guard();
 	victim_thread(dying, NULL);
 	wait_until(1);
 	emit("dying %d", dying_tid);
