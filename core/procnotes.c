@@ -71,6 +71,45 @@ static void read_executable(int taskfd, const struct lc_mounts *mounts, struct l
 	close(fd);
 }
 
+#define OVERFLOW_ID                                                                                \
+	65534 /* of what has no number there: DEFAULT_OVERFLOWUID, include/linux/highuid.h */
+
+/* Lines "inside outside count"; "outside" is as we see it, unless the namespace is our own. */
+static uint32_t id_inside(const char *map, uint32_t id)
+{
+	unsigned long inside, outside, count;
+	int len;
+
+	for (; sscanf(map, "%lu %lu %lu%n", &inside, &outside, &count, &len) == 3; map += len)
+		if (id >= outside && id - outside < count)
+			return (uint32_t)(inside + (id - outside));
+	return OVERFLOW_ID;
+}
+
+static void see_id_as_target(const struct lc_target *target, const char *map_name, uint32_t *id)
+{
+	struct lc_text map = {0};
+
+	if (lc_procfs_read(target->dirfd, map_name, &map) == 0)
+		*id = id_inside(map.data, *id);
+	lc_text_free(&map);
+}
+
+/* from_kuid_munged() in fill_psinfo(). */
+static void see_ids_as_target(const struct lc_target *target, struct lc_procinfo *info)
+{
+	char *ours = NULL, *theirs = NULL;
+
+	if (lc_procfs_readlink(target->procfd, "self/ns/user", &ours) == 0 &&
+	    lc_procfs_readlink(target->dirfd, "ns/user", &theirs) == 0 &&
+	    strcmp(ours, theirs) != 0) {
+		see_id_as_target(target, "uid_map", &info->status.uid[0]);
+		see_id_as_target(target, "gid_map", &info->status.gid[0]);
+	}
+	free(ours);
+	free(theirs);
+}
+
 /*
  * The IDs are those which the process itself sees, as in the kernel's core (task_pid_vnr() in
  * fill_prstatus()): they are what its memory speaks of, owners of mutexes for one. The parent is
@@ -106,6 +145,7 @@ int lc_procinfo_read(const struct lc_target *target, int taskfd, const struct lc
 			       : lc_err_set(err, -r, LC_STAGE_TARGET, "cannot read /proc/%d: %s",
 					    target->id.pid, strerror(-r));
 	see_as_target(target, info);
+	see_ids_as_target(target, info);
 	r = lc_procfs_read(taskfd, "auxv", &info->auxv);
 	if (r == -EACCES || r == -EPERM)
 		return lc_target_why_denied(target, EPERM, 0, 0, err);

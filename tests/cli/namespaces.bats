@@ -245,6 +245,7 @@ has_kernels_core() {
     dump_inside 1 --all # the removed file, as above
     ids_are_its_own
     check truth "$(victim_out)" shared=full private=full
+    [ "$(check prpsinfo | grep -E '^[ug]id ' | xargs)" = 'uid 0 gid 0' ]
     names_are_its_own "$DIR"
     is_nowhere_a_decoy
     RUN_PREFIX=("${AS_USER[@]}" nsenter -t "$inside" --user --mount --pid --preserve-credentials)
@@ -253,6 +254,7 @@ has_kernels_core() {
     expect_status 1
     assert_untouched "$inside"
     ids_are_its_own
+    [ "$(check prpsinfo | grep -E '^[ug]id ' | xargs)" = 'uid 0 gid 0' ]
 }
 
 @test "names of outputs have both numbers" {
