@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include "err.h"
 
@@ -167,10 +168,17 @@ int lc_mapfile_get(struct lc_mapfile *file, const struct lc_vma *vma)
 	return -file->code;
 }
 
+bool lc_mapfile_is_zero(const struct lc_mapfile *file)
+{
+	return file->code == ENODEV && S_ISCHR(file->st.st_mode) &&
+	       file->st.st_rdev == makedev(1, 5);
+}
+
 void lc_mapfile_close(struct lc_mapfile *file)
 {
 	lc_close(&file->fd);
 	file->code = 0;
+	file->st = (struct stat){0};
 }
 
 void lc_mapfile_open_root(struct lc_mapfile *file)
@@ -218,6 +226,20 @@ static void settle_deleted(const struct lc_mapfile *file, struct lc_vma *vma)
 	if (fd >= 0 && has_links(fd))
 		vma->flags &= ~(uint32_t)LC_VMA_DELETED;
 	lc_close(&fd);
+}
+
+/* Containers keep files in /dev, which is memory there. */
+static bool is_regular(const struct lc_mapfile *file, const struct lc_vma *vma)
+{
+	struct statx stx;
+	int fd = find_by_address(file, vma);
+	bool regular;
+
+	if (fd < 0)
+		fd = find_by_name(file, vma);
+	regular = fd >= 0 && look_at(fd, &stx) == 0 && S_ISREG(stx.stx_mode);
+	lc_close(&fd);
+	return regular;
 }
 
 static bool is_dax(const struct lc_mapfile *file, const struct lc_vma *vma)
@@ -278,6 +300,8 @@ void lc_mapfile_settle(struct lc_mapfile *file, struct lc_vmas *vmas)
 		if (file->mounts &&
 		    lc_mounts_is_memory(file->mounts, vma->dev_major, vma->dev_minor))
 			vma->flags |= LC_VMA_MEMORY;
+		if ((vma->flags & LC_VMA_DEVICE) && is_regular(file, vma))
+			vma->flags &= ~(uint32_t)LC_VMA_DEVICE;
 		if (vma->flags & LC_VMA_ESCAPED)
 			settle_name(file, vma);
 		if (file->rootname)

@@ -42,6 +42,10 @@ void lc_mapfile_open_root(struct lc_mapfile *file);
  */
 LC_MUST_CHECK int lc_mapfile_get(struct lc_mapfile *file, const struct lc_vma *vma);
 
+/* Whether what was looked for last is /dev/zero, under whatever name: private mappings of it are
+ * anonymous memory. */
+bool lc_mapfile_is_zero(const struct lc_mapfile *file);
+
 /* The length of the regular file of `vma`, without opening it. Returns 0 or -errno. */
 LC_MUST_CHECK int lc_mapfile_size(const struct lc_mapfile *file, const struct lc_vma *vma,
 				  uint64_t *ret_size);

@@ -401,6 +401,8 @@ static int plan_whole(struct planner *p)
 	if (lc_mapfile_get(p->in->file, vma) == 0)
 		return plan_file(p, vma->flags & LC_VMA_SHARED ? LC_SOURCE_SHARED_FILE
 							       : LC_SOURCE_PRIVATE_FILE);
+	if (lc_mapfile_is_zero(p->in->file))
+		return plan_pages(p);
 	if (vma->flags & (LC_VMA_SHARED | LC_VMA_MEMORY))
 		return plan_known_pages(
 			p, "shared memory that this process has not touched: whether it "

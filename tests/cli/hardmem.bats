@@ -227,3 +227,64 @@ churns() {
     remember "$VICTIM"
     assert_untouched "$VICTIM"
 }
+
+# ranges_read TRACE: START END of each range that was asked of the process.
+ranges_read() {
+    python3 - "$1" <<'PYTHON'
+import re, sys
+for line in open(sys.argv[1]):
+    # the second list of process_vm_readv() is the other process's
+    if "process_vm_readv(" in line:
+        for base, length in re.findall(r"iov_base=(?:0x)?([0-9a-f]+|NULL), iov_len=(\d+)", line.partition("], 1, [")[2]):
+            if base != "NULL":
+                print("%#x %#x" % (int(base, 16), int(base, 16) + int(length)))
+    match = re.search(r'pread64\(\d+, .*, (\d+), (\d+)\) = ', line)
+    if match:
+        print("%#x %#x" % (int(match[2]), int(match[2]) + int(match[1])))
+PYTHON
+}
+
+# is_read START END: some of it, according to ./ranges.
+is_read() {
+    local from to
+    while read -r from to; do
+        ((to <= $1 || from >= $2)) || return 0
+    done <ranges
+    return 1
+}
+
+@test "devices are never read; rings, /dev/zero by another name and files below /dev are what they are" {
+    need_tool strace
+    need_root
+    start_victim victim_devices
+    wait_for 10 has_state "$VICTIM" S
+    local options name start len expected=()
+    for name in zero_elsewhere file_in_dev; do
+        [ -z "$(truth_of map $name 3)" ] || expected+=("$name=full")
+    done
+    [ ${#expected[@]} -gt 0 ] || skip "neither device nor file can be made here"
+    without_leak_check
+    for options in --filter=0x33 --all; do
+        remember "$VICTIM"
+        run --separate-stderr timeout -s KILL 120 strace -f -v -X raw -s 0 -o trace -e trace=process_vm_readv,pread64 \
+            "$LIVECORE" -p "$VICTIM" -o core --force "$options"
+        expect_status 0
+        assert_untouched "$VICTIM"
+        check sane
+        check truth "$(victim_out)" "${expected[@]}"
+        ranges_read trace >ranges
+        [ "$(wc -l <ranges)" -gt 5 ] || fail "nothing was read?" "$(head -5 trace)"
+        while read -r start len; do
+            [ "$(check where "$start" "$((len))" | awk '{ print $1 }')" = none ]
+            ! is_read "$start" $((start + len)) || fail "the device at $start was read" "$(cat ranges)"
+        done < <(awk '$1 == "device" { print $3, $4 }' "$(victim_out)")
+    done
+    # Rings are memory that exists; the list of what was read has them.
+    while read -r start len; do
+        [ "$(check where "$start" "$((len))" | awk '{ print $1 }')" = file ]
+        is_read "$start" $((start + len)) || fail "$start is in no read"
+    done < <(awk '$1 == "ring" { print $3, $4 }' "$(victim_out)")
+    livecore -n "$VICTIM" --all
+    expect_status 0
+    ! victim_says "$VICTIM" '^device' || expect_output 'device memory'
+}
