@@ -233,12 +233,12 @@ ranges_read() {
     python3 - "$1" <<'PYTHON'
 import re, sys
 for line in open(sys.argv[1]):
-    # the second list of process_vm_readv() is the other process's
-    if "process_vm_readv(" in line:
+    # "<... process_vm_readv resumed>" too; its second list is the other process's
+    if "process_vm_readv" in line:
         for base, length in re.findall(r"iov_base=(?:0x)?([0-9a-f]+|NULL), iov_len=(\d+)", line.partition("], 1, [")[2]):
             if base != "NULL":
                 print("%#x %#x" % (int(base, 16), int(base, 16) + int(length)))
-    match = re.search(r'pread64\(\d+, .*, (\d+), (\d+)\) = ', line)
+    match = re.search(r'pread64.*, (\d+), (\d+)\) += ', line)
     if match:
         print("%#x %#x" % (int(match[2]), int(match[2]) + int(match[1])))
 PYTHON
