@@ -347,6 +347,8 @@ static void take_general_registers(const struct lc_note_inputs *in, const struct
 
 	if (t->state == LC_THREAD_STUCK) {
 		lc_stuck_read(in->target, in->arch, t, regs, losses);
+	} else if (t->state == LC_THREAD_WORKER) {
+		memset(regs, 0, size);
 	} else if (t->regs_len == size) {
 		memcpy(regs, t->regs, size);
 	} else {
@@ -384,7 +386,7 @@ static int add_prstatus(const struct lc_note_inputs *in, const struct lc_thread 
 static int add_registers(const struct lc_note_inputs *in, const struct lc_thread *t,
 			 struct lc_regbuf *buf, struct elfw_notes *notes, struct lc_losses *losses)
 {
-	if (t->state == LC_THREAD_STUCK)
+	if (t->state == LC_THREAD_STUCK || t->state == LC_THREAD_WORKER)
 		return 0;
 	if (!lc_is_past(in->deadline_ns))
 		return lc_regset_add_notes(t->tid, in->arch, buf, notes, losses);

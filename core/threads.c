@@ -37,6 +37,7 @@
 #define MAX_PASSES    1000
 #define SEIZE_TRIES   60
 #define PF_EXITING    0x00000004 /* include/linux/sched.h */
+#define PF_IO_WORKER  0x00000010
 
 /* ---- finding and seizing ------------------------------------------------------------------ */
 
@@ -249,6 +250,16 @@ static int read_ns_tid(const struct lc_target *target, pid_t tid, pid_t *ret_ns_
 	return r;
 }
 
+/*
+ * A stop would end the request that it waits in, and io_uring cannot start that again: the process
+ * would see it fail, with EINTR or worse (splice: -512). It runs no code of the process's. The one
+ * that polls a ring ("iou-sqp-") never waits in a request, and takes new ones on: it is stopped.
+ */
+static bool is_worker(const struct lc_stat *st)
+{
+	return (st->flags & PF_IO_WORKER) && strncmp(st->comm, "iou-sqp-", 8) != 0;
+}
+
 /* A number that was a thread's which has exited may be a new thread's by now. */
 static int visit_tid(void *arg, pid_t tid)
 {
@@ -271,6 +282,10 @@ static int visit_tid(void *arg, pid_t tid)
 		return 0;
 	}
 	*t = (struct lc_thread){.tid = tid, .ns_tid = ns_tid, .stat = t->stat};
+	if (is_worker(&t->stat)) {
+		t->state = LC_THREAD_WORKER;
+		return 0;
+	}
 	threads->found_new = true;
 	return seize(threads, t);
 }
@@ -455,7 +470,8 @@ static int wait_all(struct lc_threads *threads, const struct lc_freeze_options *
 static bool has_thread(const struct lc_threads *threads)
 {
 	for (size_t i = 0; i < threads->n; i++)
-		if (threads->v[i].state != LC_THREAD_GONE)
+		if (threads->v[i].state != LC_THREAD_GONE &&
+		    threads->v[i].state != LC_THREAD_WORKER)
 			return true;
 	return false;
 }

@@ -15,6 +15,9 @@ enum lc_thread_state {
 	LC_THREAD_STOPPED,
 	LC_THREAD_STUCK, /* did not stop in time: released when its tracer, a thread, exits */
 	LC_THREAD_GONE,  /* exited, or a leader that has exited before the others */
+	/* io_uring's, in the kernel for good: it has no registers of its own, and is never stopped
+	 */
+	LC_THREAD_WORKER,
 };
 
 struct lc_thread {
@@ -32,7 +35,8 @@ struct lc_thread {
 /* Whether a core has notes of it. */
 static inline bool lc_thread_is_dumped(const struct lc_thread *thread)
 {
-	return thread->state == LC_THREAD_STOPPED || thread->state == LC_THREAD_STUCK;
+	return thread->state == LC_THREAD_STOPPED || thread->state == LC_THREAD_STUCK ||
+	       thread->state == LC_THREAD_WORKER;
 }
 
 /* Starts zeroed. */

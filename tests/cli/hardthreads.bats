@@ -618,3 +618,24 @@ thaw() {
     assert_progress
     dump "$VICTIM"
 }
+
+# ---- the kernel's threads in a process --------------------------------------------------------------
+
+@test "io_uring's workers go on: what they wait for does not fail, and they are in the core" {
+    local i
+    start_victim victim_uring
+    ! victim_says "$VICTIM" '^skip' || skip "no io_uring here"
+    [ -n "$(truth worker)" ] || skip "this kernel has no worker wait for a splice()"
+    [ "$(ask any)" = "completed 0 0" ] || skip "this kernel does not wait for the splice()"
+    for i in 1 2 3; do
+        livecore -p "$VICTIM" -o core --force
+        expect_status 0
+        check sane
+        for tid in $(awk '$1 == "worker" { print $2 }' "$(victim_out)"); do
+            check threads | grep -qx "$tid" || fail "no worker $tid"
+        done
+        [ "$(check threads | head -1)" = "$VICTIM" ]
+    done
+    [ "$(ask any)" = "completed 0 0" ] || fail "$(ask any)"
+    [ "$(ask write)" = "completed 1 1" ]
+}
