@@ -229,7 +229,7 @@ def _look(core, addr, length, seed):
     return found
 
 
-def _ranges(victim):
+def _ranges(victim, left_out):
     """(state, address, length, seed) of what the victim told; seed None: zeros.
 
     The state is the first part of a name such as "absent/x": what a reader may hope for. "never" and
@@ -238,6 +238,8 @@ def _ranges(victim):
     """
     for kind in ("fill", "zero"):
         for name, addr, length, *seed in victim.truth(kind):
+            if name in left_out:
+                continue
             state = name.split("/")[0] if "/" in name else "present"
             yield state, int(addr, 16), int(length, 16), int(seed[0], 16) if seed else None
     for start, n, first_seed in victim.truth("many"):
@@ -245,10 +247,10 @@ def _ranges(victim):
             yield "present", int(start, 16) + i * PAGE, PAGE, int(first_seed, 0) + i
 
 
-def judge_memory(core, victim):
+def judge_memory(core, victim, left_out):
     """What the core says of the ranges that the victim told."""
     all_found, n_ghosts = collections.Counter(), 0
-    for state, addr, length, seed in _ranges(victim):
+    for state, addr, length, seed in _ranges(victim, left_out):
         if state == "shadowed":
             continue
         found = _look(core, addr, length, seed)
@@ -282,7 +284,7 @@ def judge_threads(core, tids, case):
 def judge_core(path, victim, tids, case):
     try:
         core = corecheck.Core(path)
-        out = judge_memory(core, victim) + judge_threads(core, tids, case)
+        out = judge_memory(core, victim, case.left_out) + judge_threads(core, tids, case)
         if case.moment:
             corecheck.check_moment(core, victim.out)
         return out
@@ -345,8 +347,8 @@ class Bench:
         except subprocess.TimeoutExpired:
             outcome.hung = True
             stopped = states_of(victim.pid)
-            outcome.remark([f"**hangs**, {stopped['t'] + stopped['T']} of "
-                            f"{sum(stopped.values())} threads stopped meanwhile; killed after {case.timeout} s"])
+            outcome.remark([f"**not through after {case.timeout} s**, {stopped['t'] + stopped['T']} of "
+                            f"{sum(stopped.values())} threads stopped meanwhile"])
             self._kill_tool()
             try:
                 return self.tool.communicate(timeout=5)

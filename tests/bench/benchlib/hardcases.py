@@ -18,6 +18,7 @@ class Case:
     timeout: int = 30         # seconds, then the dumper is killed
     threads: bool = True      # the core should have the threads that there were before
     still: bool = True        # the process does nothing by itself that needs memory
+    left_out: tuple = ()      # ranges that no core should have
     ends: bool = False        # the process ends meanwhile
     stops: bool = False       # it stops meanwhile
     traced: bool = False      # by somebody else, before and after
@@ -190,7 +191,8 @@ CASES = (
     Case("holes", "shared memory and files of 8 GiB with some pages", ("victim_hard", "holes"), timeout=60,
          options=("--filter=+file-shared",)),
     Case("huge", "huge pages", ("victim_hard", "huge"), ("--filter=+hugetlb-shared",), setting=_huge_pages),
-    Case("excluded", "memfd_secret, MADV_DONTDUMP", ("victim_hard", "excluded")),
+    Case("excluded", "memfd_secret, MADV_DONTDUMP", ("victim_hard", "excluded"),
+         left_out=("present/dontdump",)),
     Case("six-gib", "one mapping of 6 GiB", ("victim_hard", "six_gib"), timeout=60),
     Case("edges", "the first and the last page of the address space", ("victim_edges",)),
     Case("uffd", "userfaultfd, its handler in the process", ("victim_uffd",)),
