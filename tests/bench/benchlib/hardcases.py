@@ -95,6 +95,11 @@ def _wait_until_traced(victim, tool):
                 break
 
 
+def _completed(victim):
+    words = victim.ask("any")[0].split()
+    return [f"**a request of io_uring failed ({words[2]})**"] if words[1] != "0" else []
+
+
 def _kill_dumper(victim, tool):
     """In the middle of it: when the process is traced, and a bit later."""
     _wait_until_traced(victim, tool)
@@ -173,6 +178,7 @@ CASES = (
     Case("queued", f"{N_QUEUED} real-time signals queued", ("victim_signals",), set_up=_queue, afterwards=_take),
     Case("calls", "blocked in each system call that sleeps, 3 dumps", ("victim_syscalls",), dumps=3,
          afterwards=_returned, still=False),
+    Case("uring", "a worker of io_uring waits in a request", ("victim_uring",), afterwards=_completed),
     Case("flood", "signals at full speed, 10 dumps", ("victim_flood",), dumps=10, still=False,
          afterwards=_flooded),
     Case("timer", "timers of 200 us in every thread, 10 dumps", ("victim_timer",), dumps=10, still=False,
