@@ -370,13 +370,13 @@ PYTHON
 
 # ---- what happens during the dump ---------------------------------------------------------------
 
-# delayed CALL WHEN PID: starts a dump to out/core that waits 1.5 s before that system call, and waits
+# delayed CALL WHEN PID: starts a dump to out/core that waits 4 s before that system call, and waits
 # until it has opened what it needs of the process. Sets DUMP, to be waited for, and DUMPER: livecore.
 delayed() {
     need_tool strace
     without_leak_check
     mkdir -p -m 0777 out
-    strace -q -f -o strace.log -e trace="$1" --inject="$1:delay_enter=1500000:when=$2" \
+    strace -q -f -o strace.log -e trace="$1" --inject="$1:delay_enter=4000000:when=$2" \
         "$LIVECORE" -p "$3" -o out/core >dump.out 2>dump.err 3>&- &
     DUMP=$!
     OTHERS+=("$DUMP")
@@ -475,7 +475,6 @@ start_exec() {
 @test "the process executes itself, at the same addresses" {
     need_tool setarch
     setarch -R true 2>/dev/null || skip "addresses cannot be fixed here"
-    # The same program with the same arguments: only the memory is another.
     # The same program with the same arguments: only the memory is another.
     cat >again.py <<'PYTHON'
 import os, sys
