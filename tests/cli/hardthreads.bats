@@ -365,7 +365,7 @@ taken_over() {
     "$VICTIMS/victim_impostor" "${tids[@]}" >impostor.out 2>impostor.err 3>&- &
     OTHERS+=("$!")
     # The log shows every ptrace().
-    strace -q -f -o strace.log -e "trace=ptrace,$call" --inject="$call:delay_enter=1500000:when=$when" \
+    strace -q -f -o strace.log -e "trace=ptrace,$call" --inject="$call:delay_enter=4000000:when=$when" \
         "$LIVECORE" -p "$pid" -o core >dump.out 2>dump.err 3>&- &
     DUMP=$!
     OTHERS+=("$DUMP")

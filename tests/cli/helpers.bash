@@ -297,7 +297,7 @@ time.sleep(600)' 3>&- </dev/null &
     TWO_USERS=$!
     OTHERS+=("$TWO_USERS")
     wait_for 20 has_two_users
-    ROOTS_THREAD=$(ls "/proc/$TWO_USERS/task" | grep -vx "$TWO_USERS")
+    ROOTS_THREAD=$(find "/proc/$TWO_USERS/task" -mindepth 1 -maxdepth 1 ! -name "$TWO_USERS" -printf '%f\n')
 }
 
 has_two_users() {
