@@ -123,7 +123,7 @@ int privilege_drop(bool *ret_for_caller)
 {
 	const uint64_t keep = UINT64_C(1) << CAP_SYS_PTRACE;
 	struct ids ids;
-	struct caps caps;
+	struct caps caps = {0};
 	int r = get_ids(&ids);
 
 	*ret_for_caller = false;

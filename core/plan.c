@@ -222,7 +222,7 @@ static int next_in_file(struct planner *p, struct file_walk *w, uint64_t at,
 			struct lc_page_run *ret)
 {
 	uint64_t base = p->vma->start - p->vma->offset; /* may wrap: address = base + file offset */
-	uint64_t from, to;
+	uint64_t from = 0, to = 0;
 	int r = find_pages(p, w, at);
 
 	if (r == 0 && at < w->end && w->run.start > at) {

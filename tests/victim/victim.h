@@ -28,6 +28,9 @@
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
+/* For atomic access in 32-bit programs, too. */
+typedef uint64_t counter_t __attribute__((aligned(8)));
+
 static inline __attribute__((noreturn)) void die(const char *what)
 {
 	fprintf(stderr, "victim: %s: %s\n", what, strerror(errno));

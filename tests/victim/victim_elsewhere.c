@@ -26,9 +26,9 @@ static void make(const char *path, uint64_t seed)
 static void map(const char *name, const char *path, int flags, uint64_t seed)
 {
 	int fd = open(path, O_RDWR);
-	uint8_t *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, flags, fd, 0);
+	char *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, flags, fd, 0);
 
-	if (fd < 0 || p == MAP_FAILED || *(volatile uint64_t *)p != pattern(seed, 0))
+	if (fd < 0 || p == MAP_FAILED || *(volatile uint64_t *)(void *)p != pattern(seed, 0))
 		die(path);
 	close(fd);
 	emit("map %s %#lx %#lx %s", name, (unsigned long)p, LEN, path);

@@ -22,7 +22,7 @@ static const char *const names[N_RECEIVERS] = {"process", "thread-a", "thread-b"
 
 /* Between the two processes. */
 struct receiver {
-	uint64_t sent, got, disorder;
+	counter_t sent, got, disorder;
 	pid_t tid;
 };
 

@@ -201,7 +201,7 @@ static void *count_up(void *arg)
 {
 	for (uint64_t n = 1;; n++)
 		for (size_t i = 0; i < N_COUNTERS; i++)
-			*(volatile uint64_t *)(counters + i * PAGE) = n;
+			*(volatile uint64_t *)(void *)(counters + i * PAGE) = n;
 	return arg;
 }
 

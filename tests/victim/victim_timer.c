@@ -31,14 +31,14 @@ struct thread {
 	void (*run)(struct thread *);
 	bool restarts; /* SA_RESTART */
 	uint64_t began_ns;
-	uint64_t handled, expiries, leaks, wrong;
+	counter_t handled, expiries, leaks, wrong;
 	int64_t missing;
 	bool settling; /* look for the least that is missing */
 	char *stack;
 };
 
 static __thread struct thread *self;
-static uint64_t n_alarms;
+static counter_t n_alarms;
 
 static int signal_of(const struct thread *t)
 {
