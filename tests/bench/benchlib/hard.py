@@ -377,14 +377,19 @@ class Bench:
             outcome.remark(case.afterwards(victim))
         if case.kills:
             outcome.killed()
+            os.kill(victim.pid, signal.SIGCONT)
         return outcome
 
     def _look_at_core(self, tool, case, victim, tids, path, output, errors, outcome):
         said = {}
         if tool == "livecore" and output.strip():
             said = json.loads(output)
+        if case.kills:
+            if os.path.exists(path):
+                os.unlink(path)
+            return
         if not os.path.exists(path):
-            if not outcome.hung and not case.kills:
+            if not outcome.hung:
                 words = said.get("error", {}).get("text") or (errors.strip().splitlines() or ["?"])[-1]
                 outcome.remark(["no core: " + words.replace(str(victim.pid), "PID")])
             return
@@ -411,6 +416,8 @@ class Bench:
         for outcome in outcomes[1:]:
             outcomes[0].remark(outcome.words)
             outcomes[0].hung |= outcome.hung
+        if case.kills and len(outcomes[0].words) > 1:
+            outcomes[0].words = [word for word in outcomes[0].words if word.startswith("**")]
         outcomes[0].wall = statistics.median(outcome.wall for outcome in outcomes)
         return outcomes[0]
 

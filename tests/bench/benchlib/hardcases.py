@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import random
 import signal
 import subprocess
 import time
@@ -15,7 +16,8 @@ class Case:
     victim: tuple             # a program of tests/victim and its arguments
     options: tuple = ()       # livecore's
     dumps: int = 1            # of one victim
-    timeout: int = 30         # seconds, then the dumper is killed
+    # Seconds, then the dumper is killed. gcore fills holes with memory at up to 0.5 GiB/s.
+    timeout: int = 30
     threads: bool = True      # the core should have the threads that there were before
     still: bool = True        # the process does nothing by itself that needs memory
     left_out: tuple = ()      # ranges that no core should have
@@ -101,9 +103,9 @@ def _completed(victim):
 
 
 def _kill_dumper(victim, tool):
-    """In the middle of it: when the process is traced, and a bit later."""
+    """In the middle of it: when the process is traced, at once or a bit later."""
     _wait_until_traced(victim, tool)
-    time.sleep(0.02)
+    time.sleep(random.choice((0, 0.005, 0.02)))
     os.killpg(tool.pid, signal.SIGKILL)
 
 
@@ -185,16 +187,17 @@ CASES = (
          afterwards=_timed),
     Case("dying", "a thread is caught in its exit, another in close()", ("victim_dying",), ("--timeout=1",),
          threads=False),
-    Case("killed", "the dumper is killed in the middle (SIGKILL)", ("victim_flood", "4", "512"),
+    Case("killed", "the dumper is killed in the middle (SIGKILL), 5 times", ("victim_flood", "4", "512"),
+         dumps=5,
          meanwhile=_kill_dumper, kills=True, still=False, afterwards=_flooded),
     # memory
     Case("guard", "guard pages (MADV_GUARD_INSTALL)", ("victim_hard", "guard")),
     Case("truncated", "mappings that go on behind the end of their file", ("victim_hard", "truncated"),
          ("--filter=+file-private,+file-shared",)),
     Case("protected", "PROT_NONE of many GiB, write-only, execute-only", ("victim_hard", "protected"),
-         timeout=60),
-    Case("reserve", "a reservation of 16 TiB, as a sanitizer makes", ("victim_hard", "reserve")),
-    Case("holes", "shared memory and files of 8 GiB with some pages", ("victim_hard", "holes"), timeout=60,
+         timeout=15),
+    Case("reserve", "a reservation of 16 TiB, as a sanitizer makes", ("victim_hard", "reserve"), timeout=15),
+    Case("holes", "shared memory and files of 8 GiB with some pages", ("victim_hard", "holes"), timeout=15,
          options=("--filter=+file-shared",)),
     Case("huge", "huge pages", ("victim_hard", "huge"), ("--filter=+hugetlb-shared",), setting=_huge_pages),
     Case("excluded", "memfd_secret, MADV_DONTDUMP", ("victim_hard", "excluded"),
