@@ -196,7 +196,7 @@ static void add_figures(struct json_object *object, const struct outcome *outcom
 	add_number(object, "frozen_ns", result->frozen_ns);
 	add_number(object, "total_ns", result->total_ns);
 	json_object_object_add(object, "stages", make_stages(result));
-	add_string(object, "strategy", result->strategy);
+	add_string(object, "strategy", lc_snapshot_name(result->snapshot.taken));
 	json_object_object_add(object, "sharers", make_sharers(&result->sharers));
 }
 

@@ -130,7 +130,7 @@ static void put_details(FILE *out, const struct outcome *outcome)
 
 	put_identity(out, outcome->identity);
 	fprintf(out, "  strategy: %s, %u pass%s over the threads\n",
-		result->strategy ? result->strategy : "none", result->n_passes,
+		lc_snapshot_name(result->snapshot.taken), result->n_passes,
 		result->n_passes == 1 ? "" : "es");
 	fprintf(out, "  content:  %s", text_count(result->n_mappings, "mapping", figure));
 	fprintf(out, ", %s", text_count(result->n_segments, "segment", figure));

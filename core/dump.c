@@ -266,6 +266,16 @@ static size_t count_threads(const struct lc_threads *threads)
 	return n;
 }
 
+static void note_freeze(struct lc_result *res, uint64_t frozen_ns)
+{
+	struct lc_snapshot_figures *s = &res->snapshot;
+
+	res->frozen_ns += frozen_ns;
+	if (s->n_freezes < LC_FREEZES_MAX)
+		s->freezes_ns[s->n_freezes] = frozen_ns;
+	s->n_freezes++;
+}
+
 static int freeze_and_read(struct job *job)
 {
 	struct lc_freeze_options options = {.timeout_ns = job->request->timeout_ns,
@@ -292,7 +302,7 @@ static int freeze_and_read(struct job *job)
 	mark = lc_now_ns();
 	lc_threads_thaw(&f->threads);
 	res->thaw_ns = lap(&mark);
-	res->frozen_ns = mark - f->threads.interrupted_ns;
+	note_freeze(res, mark - f->threads.interrupted_ns);
 	res->n_passes = f->threads.passes;
 	res->n_mappings = f->vmas.n;
 	return r;
@@ -497,7 +507,7 @@ int lc_dump(struct lc_target *target, const struct lc_request *request, struct e
 	uint64_t start = lc_now_ns();
 	int r;
 
-	*ret_result = (struct lc_result){.strategy = "stop"};
+	*ret_result = (struct lc_result){0};
 	*err = (struct lc_err){0};
 	init_job(&job);
 	elfw_sink_on_interrupt(sink, is_aborted, (void *)(uintptr_t)request);
@@ -509,6 +519,17 @@ int lc_dump(struct lc_target *target, const struct lc_request *request, struct e
 	free_job(&job);
 	ret_result->total_ns = lc_now_ns() - start;
 	return r;
+}
+
+const char *lc_snapshot_name(enum lc_snapshot snapshot)
+{
+	static const char *const names[LC_SNAPSHOT_N] = {
+		[LC_SNAPSHOT_OFF] = "off",   [LC_SNAPSHOT_AUTO] = "auto",
+		[LC_SNAPSHOT_FORK] = "fork", [LC_SNAPSHOT_PRECOPY] = "precopy",
+		[LC_SNAPSHOT_COPY] = "copy",
+	};
+
+	return snapshot < LC_SNAPSHOT_N ? names[snapshot] : "unknown";
 }
 
 void lc_result_free(struct lc_result *result)

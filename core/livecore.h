@@ -130,6 +130,24 @@ LC_MUST_CHECK int lc_filter_parse(const char *text, struct lc_filter *ret_filter
 				  struct lc_err *err);
 const char *lc_filter_bit_name(enum lc_filter_bit bit);
 
+/*
+ * How the target is held up less than its memory takes to write. The core is the process at one
+ * instant either way, the last stop.
+ */
+enum lc_snapshot {
+	LC_SNAPSHOT_OFF,     /* read and write while it is stopped */
+	LC_SNAPSHOT_AUTO,    /* the first of the following that is to be had, else off */
+	LC_SNAPSHOT_PRECOPY, /* copy while it runs; stop for what it wrote to since */
+	LC_SNAPSHOT_FORK,    /* stop for a copy-on-write child of it, and read that */
+	LC_SNAPSHOT_COPY,    /* stop for a copy to our own memory, and write that */
+	LC_SNAPSHOT_N,
+};
+
+const char *lc_snapshot_name(enum lc_snapshot snapshot); /* "off", "auto", "precopy", ... */
+
+#define LC_PASSES_DEFAULT     8
+#define LC_PRECOPY_NS_DEFAULT UINT64_C(120000000000)
+
 struct lc_request {
 	struct lc_filter filter;
 	bool all;            /* every readable mapping, whatever the filter and MADV_DONTDUMP say */
@@ -148,6 +166,13 @@ struct lc_request {
 	bool for_caller;
 	/* How long to wait for another livecore that dumps the same process; 0: not at all. */
 	uint64_t wait_ns;
+	/* A mode other than AUTO and OFF that is not to be had is an error, -ENOTSUP. */
+	enum lc_snapshot snapshot;
+	unsigned int max_passes; /* of precopy while the target runs; 0: LC_PASSES_DEFAULT */
+	uint64_t precopy_ns;     /* the same as a bound on time; 0: LC_PRECOPY_NS_DEFAULT */
+	/* The most memory, in bytes, that a snapshot may take for contents; 0: half of what the machine
+	 * has available. */
+	uint64_t buffer_bytes;
 	const volatile sig_atomic_t *abort; /* non-zero: let go, return -EINTR. May be NULL */
 	/* Called every 100 ms from the thread that called lc_dump(), never from the one that holds
 	 * the target, so it may block. May be NULL. */
@@ -169,6 +194,31 @@ struct lc_sharers {
 	size_t n, cap;
 };
 
+/* A strategy that was not to be had, or gave way to the next. */
+struct lc_passed_over {
+	enum lc_snapshot snapshot;
+	char reason[LC_TEXT_SIZE];
+};
+
+#define LC_FREEZES_MAX 64
+
+/* What a snapshot took. */
+struct lc_snapshot_figures {
+	enum lc_snapshot taken; /* never AUTO */
+	struct lc_passed_over passed_over[LC_SNAPSHOT_N];
+	size_t n_passed_over;
+	const char *tracker;    /* precopy: "userfaultfd" or "soft-dirty"; NULL for the others */
+	bool spooled;           /* through a temporary file, as the output takes no order but one */
+	unsigned int n_passes;  /* of precopy, while the target ran */
+	uint64_t bytes_outside; /* copied while the target ran, every pass counted */
+	uint64_t bytes_inside;  /* copied while it was stopped for the last time */
+	uint64_t dirty_rate;    /* bytes per second that the target wrote to between passes */
+	/* Each stop, in order, of the strategy that was taken and of those that gave way; the first
+	 * LC_FREEZES_MAX of them. */
+	uint64_t freezes_ns[LC_FREEZES_MAX];
+	size_t n_freezes; /* of all stops */
+};
+
 struct lc_result {
 	uint64_t bytes; /* length of the core */
 	size_t n_threads;
@@ -176,10 +226,11 @@ struct lc_result {
 	size_t n_segments;     /* PT_LOADs */
 	uint64_t bytes_read;   /* read out of the target */
 	unsigned int n_passes; /* over /proc/PID/task, until one found no new thread */
-	const char *strategy;  /* "stop" */
-	uint64_t frozen_ns;    /* from the first interrupt to the last thread let go */
+	/* The sum of all stops, each from the first interrupt to the last thread let go. */
+	uint64_t frozen_ns;
+	struct lc_snapshot_figures snapshot;
 	uint64_t total_ns;
-	/* Parts of frozen_ns, in order. */
+	/* Parts of the last stop, in order. */
 	uint64_t stop_ns, registers_ns, mappings_ns, copy_ns, thaw_ns;
 	struct lc_sharers sharers;
 	struct lc_losses losses;

@@ -260,7 +260,7 @@ expect_whole_core() {
     [ "$(json .bytes_on_disk)" = "$(stat -c '%b * %B' core | xargs expr)" ]
     [ "$(json .n_threads)" = 4 ]
     [ "$(json .n_mappings)" = "$(wc -l <"/proc/$VICTIM/maps")" ]
-    [ "$(json .strategy)" = stop ]
+    [ "$(json .strategy)" = off ]
     [ "$(json '.losses | length')" = 0 ]
     [ "$(json .status)" = 0 ]
     [ "$(json .version)" = "$("$LIVECORE" --version | awk '{ print $2; exit }')" ]

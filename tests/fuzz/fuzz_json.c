@@ -123,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct lc_loss loss = {.kind = LC_LOSS_MEMORY, .end = 1};
 	struct lc_identity identity = {.pid = 1};
 	struct output output = OUTPUT_INIT;
-	struct lc_result result = {.strategy = "stop", .losses = {.v = &loss, .n = 1}};
+	struct lc_result result = {.losses = {.v = &loss, .n = 1}};
 	struct lc_plan_row row = {.perms = "rw-p", .rule = "always"};
 	const struct lc_preview preview = {.rows = &row, .n_rows = 1};
 	const struct outcome outcome = {

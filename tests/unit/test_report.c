@@ -23,7 +23,6 @@ static struct lc_result result = {
 	.n_mappings = 30,
 	.n_segments = 28,
 	.n_passes = 2,
-	.strategy = "stop",
 	.frozen_ns = 41000000,
 	.total_ns = 60000000,
 	.copy_ns = 40000000,
@@ -200,7 +199,7 @@ static void test_json(void)
 	is(number_of(object, "bytes_on_disk"), 83 << 20, "bytes_on_disk");
 	is(number_of(object, "frozen_ns"), 41000000, "frozen_ns");
 	is(number_of(object, "status"), 1, "status");
-	is_str(text_of(object, "strategy"), "stop", "strategy");
+	is_str(text_of(object, "strategy"), "off", "strategy");
 	is_str(text_of(object, "version"), lc_version(), "version");
 	ok(!json_object_object_get_ex(object, "error", NULL), "no error");
 	need(json_object_object_get_ex(object, "losses", &losses));
