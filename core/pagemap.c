@@ -11,31 +11,15 @@
 #include <sys/ioctl.h>
 
 #include "err.h"
+#include "pagelist.h"
 
-/* linux/include/uapi/linux/fs.h, Linux 6.18 */
-enum {
-	CAT_WPALLOWED = 1 << 0,
-	CAT_WRITTEN = 1 << 1,
-	CAT_FILE = 1 << 2,
-	CAT_PRESENT = 1 << 3,
-	CAT_SWAPPED = 1 << 4,
-	CAT_PFNZERO = 1 << 5,
-	CAT_HUGE = 1 << 6,
-	CAT_SOFT_DIRTY = 1 << 7,
-	CAT_GUARD = 1 << 8, /* since 6.15 */
-};
-
-struct scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-#define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
+#define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct lc_pm_scan)
 
 /* pagemap(5): the entry of one page */
 #define PM_PRESENT (UINT64_C(1) << 63)
 #define PM_SWAP    (UINT64_C(1) << 62)
 #define PM_FILE    (UINT64_C(1) << 61)
+#define PM_SOFT_DIRTY (UINT64_C(1) << 55)
 #define PM_UFFD_WP (UINT64_C(1) << 57)
 #define PM_GUARD   (UINT64_C(1) << 58)
 
@@ -51,8 +35,8 @@ int lc_pagemap_open(struct lc_pagemap *pm, int taskfd, uint64_t page_size)
 {
 	*pm = (struct lc_pagemap){
 		.page_size = page_size,
-		.mask = CAT_WRITTEN | CAT_FILE | CAT_PRESENT | CAT_SWAPPED | CAT_PFNZERO |
-			CAT_GUARD,
+		.mask = LC_CAT_WRITTEN | LC_CAT_FILE | LC_CAT_PRESENT | LC_CAT_SWAPPED |
+			LC_CAT_PFNZERO | LC_CAT_GUARD,
 		.fd = openat(taskfd, "pagemap", O_RDONLY | O_CLOEXEC),
 	};
 	return pm->fd < 0 ? -errno : 0;
@@ -72,26 +56,33 @@ void lc_pagemap_restart(struct lc_pagemap *pm, uint64_t limit)
 	pm->next = 0;
 }
 
+int lc_pagemap_scan(int fd, struct lc_pm_scan *scan)
+{
+	int n;
+
+	do
+		n = ioctl(fd, PAGEMAP_SCAN_IOCTL, scan);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 /* Fills the buffer from `start` on with one PAGEMAP_SCAN. */
 static int refill_by_scan(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 {
-	struct scan_arg arg = {
+	struct lc_pm_scan arg = {
 		.size = sizeof(arg),
 		.start = start,
 		.end = end,
 		.vec = (uintptr_t)pm->regions,
 		.vec_len = LC_PAGEMAP_REGIONS,
 		.max_pages = MAX_PAGES,
-		.category_anyof_mask = CAT_PRESENT | CAT_SWAPPED,
+		.category_anyof_mask = LC_CAT_PRESENT | LC_CAT_SWAPPED,
 		.return_mask = pm->mask,
 	};
-	int n;
+	int n = lc_pagemap_scan(pm->fd, &arg);
 
-	do
-		n = ioctl(pm->fd, PAGEMAP_SCAN_IOCTL, &arg);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return -errno;
+		return n;
 	pm->n = (size_t)n;
 	pm->known_end = arg.walk_end;
 	return 0;
@@ -110,9 +101,10 @@ static void append_page(struct lc_pagemap *pm, uint64_t addr, uint64_t categorie
 
 static uint64_t categories_of(uint64_t entry)
 {
-	return (entry & PM_PRESENT ? CAT_PRESENT : CAT_SWAPPED) |
-	       (entry & PM_UFFD_WP ? 0 : CAT_WRITTEN) | (entry & PM_FILE ? CAT_FILE : 0) |
-	       (entry & PM_GUARD ? CAT_GUARD : 0);
+	return (entry & PM_PRESENT ? LC_CAT_PRESENT : LC_CAT_SWAPPED) |
+	       (entry & PM_UFFD_WP ? 0 : LC_CAT_WRITTEN) | (entry & PM_FILE ? LC_CAT_FILE : 0) |
+	       (entry & PM_GUARD ? LC_CAT_GUARD : 0) |
+	       (entry & PM_SOFT_DIRTY ? LC_CAT_SOFT_DIRTY : 0);
 }
 
 /* The same from pagemap's entries; the zero page looks like any other there. */
@@ -144,7 +136,7 @@ static int refill_by_entries(struct lc_pagemap *pm, uint64_t start, uint64_t end
 	return 0;
 }
 
-static int refill(struct lc_pagemap *pm, uint64_t start, uint64_t end)
+int lc_pagemap_refill(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 {
 	int r;
 
@@ -157,8 +149,8 @@ static int refill(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 	if (pm->no_scan)
 		return refill_by_entries(pm, start, end);
 	r = refill_by_scan(pm, start, end);
-	if (r == -EINVAL && (pm->mask & CAT_GUARD)) {
-		pm->mask &= ~(uint64_t)CAT_GUARD;
+	if (r == -EINVAL && (pm->mask & LC_CAT_GUARD)) {
+		pm->mask &= ~(uint64_t)LC_CAT_GUARD;
 		r = refill_by_scan(pm, start, end);
 	}
 	if (r == -ENOTTY || r == -EINVAL || r == -ENOSYS || r == -EPERM) {
@@ -168,13 +160,30 @@ static int refill(struct lc_pagemap *pm, uint64_t start, uint64_t end)
 	return r;
 }
 
-static uint32_t kind_of(uint64_t categories)
+/* A file's page may be written by others, who touch no page table of the target's. */
+static bool is_held(const struct lc_pagemap *pm, uint64_t categories)
 {
-	bool marked = (categories & (CAT_SWAPPED | CAT_WRITTEN)) == CAT_SWAPPED;
+	uint64_t seen = categories & (LC_CAT_WPALLOWED | LC_CAT_WRITTEN | LC_CAT_FILE);
 
-	return (categories & CAT_FILE ? 0 : LC_PAGE_OWN) | (marked ? LC_PAGE_MARKED : 0) |
-	       (categories & CAT_PFNZERO ? LC_PAGE_ZERO : 0) |
-	       (categories & CAT_GUARD ? LC_PAGE_GUARD : 0);
+	switch (pm->tracker) {
+	case LC_TRACKER_UFFD:
+		return seen == LC_CAT_WPALLOWED;
+	case LC_TRACKER_SOFT_DIRTY:
+		return !(categories & (LC_CAT_SOFT_DIRTY | LC_CAT_FILE));
+	case LC_TRACKER_NONE:
+		break;
+	}
+	return false;
+}
+
+static uint32_t kind_of(const struct lc_pagemap *pm, uint64_t categories)
+{
+	bool marked = (categories & (LC_CAT_SWAPPED | LC_CAT_WRITTEN)) == LC_CAT_SWAPPED;
+
+	return (categories & LC_CAT_FILE ? 0 : LC_PAGE_OWN) | (marked ? LC_PAGE_MARKED : 0) |
+	       (categories & LC_CAT_PFNZERO ? LC_PAGE_ZERO : 0) |
+	       (categories & LC_CAT_GUARD ? LC_PAGE_GUARD : 0) |
+	       (is_held(pm, categories) ? LC_PAGE_HELD : 0);
 }
 
 /* The first region that ends after `addr`; NULL if the buffer has none. */
@@ -196,14 +205,28 @@ static uint64_t look_ahead(const struct lc_pagemap *pm, uint64_t end)
 	return ahead < pm->limit ? ahead : end > pm->limit ? end : pm->limit;
 }
 
+static int give_run(const struct lc_pagemap *pm, const struct lc_page_region *region,
+		    uint64_t start, uint64_t end, struct lc_page_run *ret_run)
+{
+	if (!region || region->start >= end)
+		return 0;
+	ret_run->start = region->start > start ? region->start : start;
+	ret_run->end = region->end < end ? region->end : end;
+	ret_run->kind = kind_of(pm, region->categories);
+	return 1;
+}
+
 int lc_pagemap_next(struct lc_pagemap *pm, uint64_t start, uint64_t end,
 		    struct lc_page_run *ret_run)
 {
+	if (pm->list)
+		return give_run(pm, lc_pagelist_find(pm->list, start, &pm->next), start, end,
+				ret_run);
 	while (start < end) {
 		const struct lc_page_region *region;
 
 		if (start < pm->known_start || start >= pm->known_end) {
-			int r = refill(pm, start, look_ahead(pm, end));
+			int r = lc_pagemap_refill(pm, start, look_ahead(pm, end));
 
 			if (r < 0)
 				return r;
@@ -211,15 +234,27 @@ int lc_pagemap_next(struct lc_pagemap *pm, uint64_t start, uint64_t end,
 				return -EIO;
 		}
 		region = find_region(pm, start);
-		if (region && region->start >= end)
-			return 0;
-		if (region) {
-			ret_run->start = region->start > start ? region->start : start;
-			ret_run->end = region->end < end ? region->end : end;
-			ret_run->kind = kind_of(region->categories);
-			return 1;
-		}
+		if (region)
+			return give_run(pm, region, start, end, ret_run);
 		start = pm->known_end;
 	}
 	return 0;
+}
+
+uint64_t lc_pagemap_look(const struct lc_pagemap *pm, uint64_t addr)
+{
+	uint64_t entry = 0;
+
+	if (pread(pm->fd, &entry, 8, (off_t)(addr / pm->page_size * 8)) < 8 ||
+	    !(entry & (PM_PRESENT | PM_SWAP)))
+		return 0;
+	return categories_of(entry);
+}
+
+bool lc_pagemap_has(const struct lc_pagemap *pm, uint64_t start, uint64_t end)
+{
+	for (uint64_t addr = start & ~(pm->page_size - 1); addr < end; addr += pm->page_size)
+		if (!(lc_pagemap_look(pm, addr) & LC_CAT_PRESENT))
+			return false;
+	return true;
 }

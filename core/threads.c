@@ -29,10 +29,6 @@
 #include "arch/arch.h"
 #include "err.h"
 
-#ifndef PTRACE_EVENT_STOP
-#define PTRACE_EVENT_STOP 128
-#endif
-
 #define STRAY_WAIT_NS 100000000U
 #define MAX_PASSES    1000
 #define SEIZE_TRIES   60
@@ -86,32 +82,23 @@ static struct lc_thread *add_thread(struct lc_threads *threads, pid_t tid)
 	return t;
 }
 
-enum wait_result {
-	WAIT_NOTHING,
-	WAIT_STOPPED,
-	WAIT_GONE, /* and collected */
-};
-
-/*
- * A look that leaves the stop where it is. If a tracer that has collected a stop dies, the kernel
- * drops the signal that the thread was about to take; an uncollected one is taken then
- * (ptrace_stop(), kernel/signal.c, returns task->exit_code, which wait clears). ptrace(2) does not
- * ask whether the stop was collected. *ret_stop: the signal, and above its 8 bits the event.
- */
-static enum wait_result look_for_stop(pid_t tid, unsigned int *ret_stop)
+/* If a tracer that has collected a stop dies, the kernel drops the signal that the thread was about
+ * to take; an uncollected one is taken then (ptrace_stop(), kernel/signal.c, returns
+ * task->exit_code, which wait clears). ptrace(2) does not ask whether the stop was collected. */
+enum lc_look lc_thread_look(pid_t tid, unsigned int *ret_stop)
 {
 	siginfo_t info = {0};
 
 	if (waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0)
-		return errno == EINTR ? WAIT_NOTHING : WAIT_GONE;
+		return errno == EINTR ? LC_LOOK_NOTHING : LC_LOOK_GONE;
 	if (info.si_pid != tid)
-		return WAIT_NOTHING;
+		return LC_LOOK_NOTHING;
 	if (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED) {
 		*ret_stop = (unsigned int)info.si_status;
-		return WAIT_STOPPED;
+		return LC_LOOK_STOPPED;
 	}
 	waitpid(tid, NULL, __WALL | WNOHANG);
-	return WAIT_GONE;
+	return LC_LOOK_GONE;
 }
 
 /* The signal that stopped a thread; 0: an event of ptrace's. */
@@ -120,7 +107,7 @@ static int signal_of_stop(unsigned int stop)
 	return stop >> 8 ? 0 : (int)stop;
 }
 
-static void nap(unsigned int round)
+void lc_thread_nap(unsigned int round)
 {
 	struct timespec ts = {.tv_nsec = round < 200 ? 20000 : 500000};
 
@@ -139,13 +126,13 @@ static void release_stray(pid_t tid)
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	for (unsigned int round = 0; lc_now_ns() < deadline; round++) {
 		unsigned int stop;
-		enum wait_result r = look_for_stop(tid, &stop);
+		enum lc_look r = lc_thread_look(tid, &stop);
 
-		if (r == WAIT_STOPPED)
+		if (r == LC_LOOK_STOPPED)
 			ptrace(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)signal_of_stop(stop));
-		if (r != WAIT_NOTHING)
+		if (r != LC_LOOK_NOTHING)
 			return;
-		nap(round);
+		lc_thread_nap(round);
 	}
 }
 
@@ -206,7 +193,7 @@ static int try_seize(struct lc_threads *threads, struct lc_thread *t)
 			return 0;
 		r = seize_refused(threads, t, code, &tracer);
 		if (r > 0)
-			nap(tries);
+			lc_thread_nap(tries);
 	}
 	return r == 0 ? 0
 		      : lc_target_why_denied(threads->target, code, t->tid, tracer, threads->err);
@@ -380,17 +367,18 @@ static bool try_wait(struct lc_threads *threads, struct lc_thread *t)
 {
 	unsigned int stop;
 
-	switch (look_for_stop(t->tid, &stop)) {
-	case WAIT_NOTHING:
+	switch (lc_thread_look(t->tid, &stop)) {
+	case LC_LOOK_NOTHING:
 		return false;
-	case WAIT_GONE:
+	case LC_LOOK_GONE:
 		t->state = LC_THREAD_GONE;
 		return true;
-	case WAIT_STOPPED:
+	case LC_LOOK_STOPPED:
 		break;
 	}
 	t->state = LC_THREAD_STOPPED;
 	t->signal = signal_of_stop(stop);
+	t->trapped = stop == (SIGTRAP | PTRACE_EVENT_STOP << 8);
 	threads->n_stopped++;
 	take_registers(t, stop);
 	return true;
@@ -463,7 +451,7 @@ static int wait_all(struct lc_threads *threads, const struct lc_freeze_options *
 			give_up(threads);
 			return 0;
 		}
-		nap(round);
+		lc_thread_nap(round);
 	}
 }
 

@@ -26,6 +26,7 @@ struct lc_thread {
 	enum lc_thread_state state;
 	bool interrupted;
 	int interrupt_code;  /* an errno value: why PTRACE_INTERRUPT failed */
+	bool trapped;        /* by our interrupt, not by a signal or with the whole process */
 	int signal;          /* that stopped it on the way to it: given back with the release */
 	struct lc_stat stat; /* before the stop */
 	size_t regs_len;     /* general registers as the kernel had them when it stopped; 0: none */
@@ -38,6 +39,19 @@ static inline bool lc_thread_is_dumped(const struct lc_thread *thread)
 	return thread->state == LC_THREAD_STOPPED || thread->state == LC_THREAD_STUCK ||
 	       thread->state == LC_THREAD_WORKER;
 }
+
+enum lc_look {
+	LC_LOOK_NOTHING,
+	LC_LOOK_STOPPED,
+	LC_LOOK_GONE, /* and collected */
+};
+
+/* Looks at a tracee, and leaves its stop uncollected. *ret_stop: the signal, and above its 8 bits
+ * the event. */
+enum lc_look lc_thread_look(pid_t tid, unsigned int *ret_stop);
+
+/* Between two looks: yields at first, then sleeps. */
+void lc_thread_nap(unsigned int round);
 
 /* Starts zeroed. */
 struct lc_threads {

@@ -8,6 +8,7 @@
 #define LC_ARCH_H
 
 #include "../../elfw/note.h"
+#include "call.h"
 
 /*
  * One register set: one note per thread, in the order of the rows. Linux looks sets up by note
@@ -50,6 +51,9 @@ struct lc_arch {
 	 * row 0 to the kernel's own "restart, unless a handler runs" and returns true if it did.
 	 */
 	bool (*fix_eintr)(uint8_t *regs, size_t len);
+
+	/* How a system call is made in a stopped thread. NULL: not known for this one. */
+	const struct lc_call_abi *call;
 
 	/* Notes that the kernel adds once, after those of the threads. May be NULL. */
 	int (*add_extra_notes)(struct elfw_notes *notes);

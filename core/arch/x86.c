@@ -57,7 +57,29 @@ int lc_x86_add_xsave_layout(struct elfw_notes *notes)
 		return 0;
 	return elfw_notes_add(notes, "LINUX", X86_NT_XSAVE_LAYOUT, records, n * sizeof(*records));
 }
+/* The features beyond SSE that XCR0 enables, and where the last of `wanted` ends. */
+static uint64_t measure_features(uint64_t wanted, size_t *ret_end)
+{
+	uint32_t a, b, c, d;
+	uint64_t features = 0;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & CPUID_1_ECX_OSXSAVE))
+		return 0;
+	features = read_xcr0() & wanted;
+	for (uint32_t i = FIRST_EXTENDED_FEATURE; i < N_FEATURES; i++)
+		if ((features >> i & 1) && __get_cpuid_count(CPUID_XSTATE, i, &a, &b, &c, &d) &&
+		    b + a > *ret_end)
+			*ret_end = b + a;
+	return features;
+}
 #else
+static uint64_t measure_features(uint64_t wanted, size_t *ret_end)
+{
+	(void)wanted;
+	(void)ret_end;
+	return 0;
+}
+
 uint32_t lc_x86_xstate_size(void)
 {
 	return 0;
@@ -69,6 +91,17 @@ int lc_x86_add_xsave_layout(struct elfw_notes *notes)
 	return 0;
 }
 #endif
+
+#define XSTATE_LEGACY 576 /* x87, SSE and the header */
+#define XFEATURE_TILE (UINT64_C(1) << 18)
+
+size_t lc_x86_signal_xstate(uint64_t xstate_bv, size_t len, uint64_t *ret_features)
+{
+	size_t end = XSTATE_LEGACY;
+
+	*ret_features = measure_features(~XFEATURE_TILE | (xstate_bv & XFEATURE_TILE), &end);
+	return end < len ? end : len;
+}
 
 /* include/linux/errno.h: never seen by programs, but by tracers */
 #define X86_ERESTARTNOHAND 514

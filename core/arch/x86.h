@@ -19,9 +19,18 @@
 
 extern const struct lc_arch lc_arch_x86_64;
 extern const struct lc_arch lc_arch_i386;
+extern const struct lc_call_abi lc_call_abi_x86_64;
 
 /* The length of NT_X86_XSTATE on this processor, from CPUID; 0: not known. */
 uint32_t lc_x86_xstate_size(void);
+
+/*
+ * The size of the XSAVE area that a signal frame of a thread has whose NT_X86_XSTATE has `len` bytes
+ * and this XSTATE_BV, and the features that it holds. The kernel gives AMX's tiles room only in
+ * threads that use them (fpu_user_cfg.default_size, arch/x86/kernel/fpu/xstate.c), while the register
+ * set always has room for all.
+ */
+size_t lc_x86_signal_xstate(uint64_t xstate_bv, size_t len, uint64_t *ret_features);
 
 /* NT_X86_XSAVE_LAYOUT from CPUID; adds nothing on a processor without XSAVE or on another host. */
 int lc_x86_add_xsave_layout(struct elfw_notes *notes);

@@ -75,5 +75,6 @@ const struct lc_arch lc_arch_x86_64 = {
 	.number_off = ORIG_RAX,
 	.arg_off = {RDI, RSI, RDX, R10, R8, R9},
 	.fix_eintr = fix_eintr,
+	.call = &lc_call_abi_x86_64,
 	.add_extra_notes = lc_x86_add_xsave_layout,
 };
