@@ -14,11 +14,10 @@
 #include "options.h"
 #include "outname.h"
 #include "text.h"
+#include "values.h"
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
-#define PID_LIMIT         4194304 /* PID_MAX_LIMIT of include/linux/threads.h on 64-bit kernels */
-#define TIMEOUT_MAX_S     86400.0
 #define TIMEOUT_DEFAULT_S 5
 #define NS_PER_SECOND     1000000000ULL
 #define PROBLEM_SIZE      512
@@ -103,75 +102,6 @@ static void print_version(FILE *stream, struct argp_state *state)
 /* argp's own interface wants this one to be global. */
 void (*argp_program_version_hook)(FILE *, struct argp_state *) = print_version;
 
-/* ---- values ------------------------------------------------------------------------------ */
-
-int options_parse_pid(const char *text, pid_t *ret_pid, char *ret_problem, size_t size)
-{
-	char shown[SHOWN_SIZE];
-	bool negative = *text == '-';
-	const char *digits = text + negative;
-	size_t n_digits = strspn(digits, "0123456789");
-	long value;
-
-	text_escape(text, shown, sizeof(shown));
-	if (!n_digits || digits[n_digits]) {
-		snprintf(ret_problem, size, "'%s' is not a process ID: not a number", shown);
-		return -EINVAL;
-	}
-	if (negative) {
-		snprintf(ret_problem, size, "'%s' is not a process ID: it is negative", shown);
-		return -EINVAL;
-	}
-	errno = 0;
-	value = strtol(digits, NULL, 10);
-	if (errno || value < 1 || value > PID_LIMIT) {
-		snprintf(ret_problem, size, "process ID %s is out of range: they go from 1 to %d",
-			 shown, PID_LIMIT);
-		return -EINVAL;
-	}
-	*ret_pid = (pid_t)value;
-	return 0;
-}
-
-/* What a time on the command line is called and counted in. */
-struct time_kind {
-	const char *what, *units;
-	double ns_per_unit, max;
-};
-
-static const struct time_kind timeout_kind = {"time-out", "seconds", 1e9, TIMEOUT_MAX_S};
-static const struct time_kind wait_kind = {"waiting time", "seconds", 1e9, TIMEOUT_MAX_S};
-static const struct time_kind freeze_kind = {"freeze", "milliseconds", 1e6, TIMEOUT_MAX_S * 1e3};
-
-static int parse_time(const char *text, const struct time_kind *kind, uint64_t *ret_ns,
-		      char *ret_problem, size_t size)
-{
-	char shown[SHOWN_SIZE];
-	char *end;
-	double value;
-
-	text_escape(text, shown, sizeof(shown));
-	/* strtod() would take "inf", "nan" and "0x1p3" as well. */
-	value = strtod(text, &end);
-	if (!*text || *end || strspn(text, "0123456789.") != strlen(text)) {
-		snprintf(ret_problem, size, "%s '%s' is not a number of %s", kind->what, shown,
-			 kind->units);
-		return -EINVAL;
-	}
-	if (value > kind->max || value * kind->ns_per_unit < 1.0) {
-		snprintf(ret_problem, size, "%s '%s' is out of range: more than 0, at most %.0f %s",
-			 kind->what, shown, kind->max, kind->units);
-		return -EINVAL;
-	}
-	*ret_ns = (uint64_t)(value * kind->ns_per_unit);
-	return 0;
-}
-
-int options_parse_timeout(const char *text, uint64_t *ret_ns, char *ret_problem, size_t size)
-{
-	return parse_time(text, &timeout_kind, ret_ns, ret_problem, size);
-}
-
 int options_add_pid(struct options *options, pid_t pid)
 {
 	pid_t *pids = reallocarray(options->pids, options->n_pids + 1, sizeof(*pids));
@@ -192,7 +122,7 @@ static void set_pid(struct options *options, char *arg, struct argp_state *state
 	char problem[PROBLEM_SIZE];
 	pid_t pid;
 
-	if (options_parse_pid(arg, &pid, problem, sizeof(problem)) < 0)
+	if (value_parse_pid(arg, &pid, problem, sizeof(problem)) < 0)
 		argp_error(state, "%s", problem);
 	else if (options_add_pid(options, pid) < 0)
 		argp_failure(state, STATUS_NOTHING, ENOMEM, "process IDs");
@@ -226,30 +156,30 @@ static void set_filter(struct options *options, char *arg, struct argp_state *st
 		   err.hint[0] ? "; " : "", text_escape(err.hint, hint, sizeof(hint)));
 }
 
-static void set_timeout(struct options *options, char *arg, struct argp_state *state)
+static void set_time(char *arg, enum value_time kind, uint64_t *ret_ns, struct argp_state *state)
 {
 	char problem[PROBLEM_SIZE];
 
-	if (options_parse_timeout(arg, &options->timeout_ns, problem, sizeof(problem)) < 0)
+	if (value_parse_time(arg, kind, ret_ns, problem, sizeof(problem)) < 0)
 		argp_error(state, "%s", problem);
+}
+
+static void set_timeout(struct options *options, char *arg, struct argp_state *state)
+{
+	set_time(arg, VALUE_TIMEOUT, &options->timeout_ns, state);
 }
 
 static void set_max_freeze(struct options *options, char *arg, struct argp_state *state)
 {
-	char problem[PROBLEM_SIZE];
-
-	if (parse_time(arg, &freeze_kind, &options->max_freeze_ns, problem, sizeof(problem)) < 0)
-		argp_error(state, "%s", problem);
+	set_time(arg, VALUE_FREEZE, &options->max_freeze_ns, state);
 }
 
 /* Without a number it waits for as long as it takes. */
 static void set_wait(struct options *options, char *arg, struct argp_state *state)
 {
-	char problem[PROBLEM_SIZE];
-
 	options->wait_ns = UINT64_MAX;
-	if (arg && parse_time(arg, &wait_kind, &options->wait_ns, problem, sizeof(problem)) < 0)
-		argp_error(state, "%s", problem);
+	if (arg)
+		set_time(arg, VALUE_WAIT, &options->wait_ns, state);
 }
 
 static void set_progress(struct options *options, char *arg, struct argp_state *state)

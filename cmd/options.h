@@ -72,13 +72,6 @@ void options_free(struct options *options);
 bool options_is_gcore(const char *argv0);
 void options_parse_gcore(int argc, char **argv, struct options *options);
 
-/* Decimal digits, 1 to 4194304 (the kernel's PID_MAX_LIMIT). Returns 0 or -EINVAL with a sentence
- * in `ret_problem`, escaped for people. */
-int options_parse_pid(const char *text, pid_t *ret_pid, char *ret_problem, size_t size);
-
-/* Seconds with decimals, above 0, at most a day. Returns as options_parse_pid(). */
-int options_parse_timeout(const char *text, uint64_t *ret_ns, char *ret_problem, size_t size);
-
 /* Appends to options->pids. Returns 0 or -ENOMEM. */
 int options_add_pid(struct options *options, pid_t pid);
 

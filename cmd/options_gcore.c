@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "options.h"
+#include "values.h"
 
 #define GCORE_USAGE  2
 #define GCORE_ERROR  1
@@ -32,7 +33,7 @@ static void parse_pids(char **args, struct options *options)
 	pid_t pid;
 
 	for (; *args; args++) {
-		if (options_parse_pid(*args, &pid, problem, sizeof(problem)) < 0) {
+		if (value_parse_pid(*args, &pid, problem, sizeof(problem)) < 0) {
 			fprintf(stderr, "gcore: %s\n", problem);
 			exit(GCORE_ERROR);
 		}

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "../../cmd/options.h"
+#include "../../cmd/values.h"
 #include "fuzz.h"
 
 #define DAY_NS 86400000000000ULL
@@ -17,7 +18,7 @@ static void check_pid(const char *text)
 {
 	char problem[512], digits[16];
 	pid_t pid = -7;
-	int r = options_parse_pid(text, &pid, problem, sizeof(problem));
+	int r = value_parse_pid(text, &pid, problem, sizeof(problem));
 
 	if (r < 0) {
 		check_refused(r, problem);
@@ -33,7 +34,7 @@ static void check_timeout(const char *text)
 {
 	char problem[512];
 	uint64_t ns = 7;
-	int r = options_parse_timeout(text, &ns, problem, sizeof(problem));
+	int r = value_parse_time(text, VALUE_TIMEOUT, &ns, problem, sizeof(problem));
 
 	if (r < 0) {
 		check_refused(r, problem);

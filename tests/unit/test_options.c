@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../../cmd/options.h"
+#include "../../cmd/values.h"
 #include "tap.h"
 
 #define MAX_ARGS 12
@@ -138,7 +139,7 @@ static void test_pid(void)
 	pid_t pid;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int r = options_parse_pid(cases[i].text, &pid, problem, sizeof(problem));
+		int r = value_parse_pid(cases[i].text, &pid, problem, sizeof(problem));
 
 		is(r, cases[i].word ? -EINVAL : 0, cases[i].word ? cases[i].word : "a PID");
 		if (cases[i].word)
@@ -167,7 +168,8 @@ static void test_timeout(void)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		ns = 0;
-		if (options_parse_timeout(cases[i].text, &ns, problem, sizeof(problem)) < 0)
+		if (value_parse_time(cases[i].text, VALUE_TIMEOUT, &ns, problem, sizeof(problem)) <
+		    0)
 			ns = 0;
 		is(ns, cases[i].ns, cases[i].text);
 	}
