@@ -11,6 +11,7 @@
 
 #include "json.h"
 #include "report.h"
+#include "snapshot.h"
 #include "text.h"
 
 #define LOSSES_SHOWN 20
@@ -88,6 +89,7 @@ void report_put_wrote(FILE *out, const struct outcome *outcome)
 		fprintf(out, ", %s on disk", text_size(outcome->disk_bytes, figure));
 	fprintf(out, "), %s", text_count(result->n_threads, "thread", figure));
 	fprintf(out, ", frozen %s", text_time(result->frozen_ns, figure));
+	snapshot_put_summary(out, &result->snapshot);
 	if (result->losses.n == 1)
 		fputs(", 1 loss", out);
 	else if (result->losses.n)
@@ -108,6 +110,9 @@ static void put_stages(FILE *out, const struct lc_result *result)
 	char figure[TEXT_FIGURE_SIZE];
 
 	fprintf(out, "  frozen:   %s", text_time(result->frozen_ns, figure));
+	/* The parts are those of one stop. */
+	if (result->snapshot.n_freezes > 1)
+		fprintf(out, " in %zu stops, the last", result->snapshot.n_freezes);
 	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
 		fprintf(out, "%s%s %s", i ? ", " : " = ", stages[i].name,
 			text_time(stages[i].ns, figure));
@@ -129,9 +134,9 @@ static void put_details(FILE *out, const struct outcome *outcome)
 	char figure[TEXT_FIGURE_SIZE];
 
 	put_identity(out, outcome->identity);
-	fprintf(out, "  strategy: %s, %u pass%s over the threads\n",
-		lc_snapshot_name(result->snapshot.taken), result->n_passes,
-		result->n_passes == 1 ? "" : "es");
+	fprintf(out, "  strategy: %s", lc_snapshot_name(result->snapshot.taken));
+	snapshot_put_details(out, &result->snapshot, result->n_passes);
+	putc('\n', out);
 	fprintf(out, "  content:  %s", text_count(result->n_mappings, "mapping", figure));
 	fprintf(out, ", %s", text_count(result->n_segments, "segment", figure));
 	fprintf(out, ", %s read\n", text_size(result->bytes_read, figure));
@@ -214,6 +219,7 @@ static void report_to_people(const struct options *options, const struct outcome
 	if (options->quiet)
 		return;
 	put_sharers(stderr, options, &outcome->result->sharers);
+	snapshot_put_notes(stderr, program(options), &outcome->result->snapshot);
 	report_put_wrote(out, outcome);
 	if (options->verbose)
 		put_details(out, outcome);

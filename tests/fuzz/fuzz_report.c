@@ -2,7 +2,7 @@
 /*
  * What people are told: whatever a process, its files and the reasons of losses are called, lines
  * of text come out and nothing that acts on a terminal. Input: a byte of options, one of the error,
- * and the strings.
+ * the strings, and a snapshot.
  */
 #include <locale.h>
 
@@ -59,6 +59,13 @@ static void end(struct printed *p)
 	check_lines(p->text, p->len);
 }
 
+static size_t count_notes(const struct outcome *outcome)
+{
+	const struct lc_snapshot_figures *figures = &outcome->result->snapshot;
+
+	return figures->n_passed_over + (figures->n_passed_over && !figures->taken);
+}
+
 static void check_outcome(const struct options *options, const struct outcome *outcome)
 {
 	struct printed p;
@@ -70,7 +77,7 @@ static void check_outcome(const struct options *options, const struct outcome *o
 	if (outcome->err->code)
 		want = 1 + (outcome->err->hint[0] != '\0') + options->as_gcore;
 	else if (!options->as_gcore)
-		want = options->quiet ? 1 : options->verbose ? 7 : 2;
+		want = options->quiet ? 1 : (options->verbose ? 7 : 2) + count_notes(outcome);
 	must(count_newlines(p.text) == want);
 	free(p.text);
 }
@@ -91,6 +98,27 @@ static void check_preview(const struct options *options, const struct outcome *o
 static void copy(char *to, size_t size, const char *text)
 {
 	snprintf(to, size, "%s", text);
+}
+
+/* Behind everything else, so that kept inputs keep their meaning. */
+static void take_snapshot(struct fuzz_input *in, struct lc_snapshot_figures *figures)
+{
+	unsigned int bits = (unsigned int)fuzz_take(in, 1);
+
+	figures->taken = (enum lc_snapshot)(bits % LC_SNAPSHOT_N);
+	figures->tracker = bits & 64 ? "userfaultfd" : NULL;
+	figures->spooled = bits & 128;
+	figures->n_freezes = fuzz_take(in, 2);
+	figures->n_passed_over = fuzz_take(in, 1) % (LC_SNAPSHOT_N + 1);
+	figures->freezes_ns[0] = fuzz_take(in, 8);
+	figures->bytes_inside = figures->dirty_rate = fuzz_take(in, 8);
+	for (size_t i = 0; i < figures->n_passed_over; i++) {
+		char *reason = fuzz_take_string(in);
+
+		figures->passed_over[i].snapshot = (enum lc_snapshot)i;
+		copy(figures->passed_over[i].reason, LC_TEXT_SIZE, reason);
+		free(reason);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -118,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(setlocale(LC_CTYPE, "C.UTF-8"));
 	for (size_t i = 0; i < N_STRINGS; i++)
 		strings[i] = fuzz_take_string(&in);
+	take_snapshot(&in, &result.snapshot);
 	copy(identity.comm, sizeof(identity.comm), strings[0]);
 	copy(err.text, sizeof(err.text), strings[1]);
 	copy(err.hint, sizeof(err.hint), strings[2]);

@@ -8,6 +8,7 @@
 
 #include "../../cmd/json.h"
 #include "../../cmd/report.h"
+#include "../../cmd/snapshot.h"
 #include "tap.h"
 
 static const struct lc_identity identity = {
@@ -79,6 +80,184 @@ static void test_wrote(void)
 	       "of a stream");
 	output.fd = -1;
 	result.n_threads = 12;
+}
+
+/* What is printed of result.snapshot, which is then as it was. */
+static const char *wrote(struct lc_snapshot_figures snapshot)
+{
+	struct lc_snapshot_figures before = result.snapshot;
+	struct outcome outcome = make_outcome();
+	FILE *out = begin();
+
+	result.snapshot = snapshot;
+	report_put_wrote(out, &outcome);
+	fclose(out);
+	result.snapshot = before;
+	return printed;
+}
+
+static const char *details(struct lc_snapshot_figures snapshot)
+{
+	FILE *out = begin();
+
+	snapshot_put_details(out, &snapshot, 1);
+	fclose(out);
+	return printed;
+}
+
+static const char *notes(struct lc_snapshot_figures snapshot)
+{
+	FILE *out = begin();
+
+	snapshot_put_notes(out, "livecore", &snapshot);
+	fclose(out);
+	return printed;
+}
+
+#define WROTE "livecore: wrote core.1234 (512 MiB, 83 MiB on disk), 12 threads, frozen 41 ms"
+
+static const struct lc_snapshot_figures precopy = {
+	.taken = LC_SNAPSHOT_PRECOPY,
+	.tracker = "userfaultfd",
+	.n_passes = 2,
+	.bytes_outside = 514 << 20,
+	.bytes_inside = 1258291,
+	.dirty_rate = 3250586,
+	.freezes_ns = {400000, 500000},
+	.n_freezes = 2,
+};
+
+static void test_snapshot(void)
+{
+	struct lc_snapshot_figures s = precopy;
+
+	is_str(wrote(s),
+	       WROTE " (precopy: 400 us + 500 us; 2 passes, 514 MiB copied while it ran, "
+		     "1.2 MiB while it stood still, 3.1 MiB/s dirtied)\n",
+	       "precopy");
+	is_str(details(s),
+	       " by userfaultfd, 1 pass over the threads; 2 passes, 514 MiB copied while it ran, "
+	       "1.2 MiB while it stood still, 3.1 MiB/s dirtied; 2 stops: 400 us + 500 us",
+	       "all of it");
+	s.n_passes = 1;
+	s.spooled = true;
+	ok(strstr(wrote(s), "; 1 pass, 514"), "one pass");
+	ok(strstr(details(s), "; spooled through a temporary file; 1 pass, "), "spooled");
+
+	s = (struct lc_snapshot_figures){
+		.taken = LC_SNAPSHOT_FORK,
+		.bytes_outside = 512 << 20,
+		.freezes_ns = {41000000},
+		.n_freezes = 1,
+	};
+	is_str(wrote(s), WROTE " (fork: 0 bytes copied while it stood still)\n", "fork, one stop");
+	is_str(details(s), ", 1 pass over the threads; 0 bytes copied while it stood still",
+	       "all of it");
+
+	s.taken = LC_SNAPSHOT_COPY;
+	s.bytes_inside = 512 << 20;
+	is_str(wrote(s), WROTE " (copy: 512 MiB copied while it stood still)\n", "copy");
+
+	s = (struct lc_snapshot_figures){.freezes_ns = {41000000}, .n_freezes = 1};
+	is_str(wrote(s), WROTE "\n", "off: as ever");
+	is_str(details(s), ", 1 pass over the threads", "off: as ever");
+	s.freezes_ns[1] = 2000000;
+	s.n_freezes = 2;
+	is_str(wrote(s), WROTE "\n", "off, after something else: the sum");
+	is_str(details(s), ", 1 pass over the threads; 2 stops: 41 ms + 2.0 ms", "and the parts");
+}
+
+static void test_many_stops(void)
+{
+	struct lc_snapshot_figures s = {.taken = LC_SNAPSHOT_FORK};
+
+	for (size_t i = 0; i < LC_FREEZES_MAX; i++)
+		s.freezes_ns[i] = 1000 * (i + 1);
+	s.n_freezes = 4;
+	ok(strstr(wrote(s), " (fork: 1.0 us + 2.0 us + 3.0 us + 4.0 us; 0 bytes"), "four stops");
+	s.n_freezes = 5;
+	ok(strstr(wrote(s), " (fork: 5 stops, the longest 5.0 us; 0 bytes"), "five");
+	ok(strstr(details(s), "; 5 stops: 1.0 us + 2.0 us + 3.0 us + 4.0 us + 5.0 us"),
+	   "one by one where there is room");
+	s.n_freezes = LC_FREEZES_MAX;
+	ok(strstr(wrote(s), " (fork: 64 stops, the longest 64 us; "), "as many as are listed");
+	ok(strstr(details(s), " + 63 us + 64 us") && !strstr(details(s), "..."), "up to the last");
+	s.n_freezes = LC_FREEZES_MAX + 1;
+	ok(strstr(wrote(s), " (fork: 65 stops, the longest of the first 64: 64 us; "), "one more");
+	ok(strstr(details(s), "; 65 stops: 1.0 us + ") && strstr(details(s), " + 64 us + ..."),
+	   "which is said");
+	s.freezes_ns[7] = 9000000;
+	is(snapshot_longest(&s), 9000000, "the longest is not the last");
+	s.n_freezes = 0;
+	is(snapshot_longest(&s), 0, "nor is there one without stops");
+}
+
+static void test_passed_over(void)
+{
+	struct lc_snapshot_figures s = {
+		.taken = LC_SNAPSHOT_COPY,
+		.passed_over = {{LC_SNAPSHOT_PRECOPY, "thread 5 (\033c) is under seccomp"},
+				{LC_SNAPSHOT_FORK, "it is PID 1"}},
+		.n_passed_over = 2,
+	};
+
+	is_str(notes(s),
+	       "livecore: note: precopy was not to be had: thread 5 (\\033c) is under seccomp\n"
+	       "livecore: note: fork was not to be had: it is PID 1\n",
+	       "each that was passed over, escaped");
+	s.taken = LC_SNAPSHOT_OFF;
+	s.n_passed_over = 1;
+	is_str(notes(s),
+	       "livecore: note: precopy was not to be had: thread 5 (\\033c) is under seccomp\n"
+	       "livecore: note: no snapshot was to be had: the process stood still until its "
+	       "memory "
+	       "was written\n",
+	       "and that none was left");
+	s.n_passed_over = 0;
+	is_str(notes(s), "", "nothing where none was asked for");
+}
+
+/* What report_outcome() prints in all, to both streams: glibc's are variables. */
+static const char *outcome_printed(const struct options *options)
+{
+	struct outcome outcome = make_outcome();
+	FILE *saved_out = stdout, *saved_err = stderr, *out = begin();
+
+	stdout = stderr = out;
+	report_outcome(options, &outcome);
+	stdout = saved_out;
+	stderr = saved_err;
+	fclose(out);
+	return printed;
+}
+
+static void test_outcome(void)
+{
+	struct options options = {0};
+
+	result.snapshot = precopy;
+	result.snapshot.passed_over[0].snapshot = LC_SNAPSHOT_FORK;
+	strcpy(result.snapshot.passed_over[0].reason, "why");
+	result.snapshot.n_passed_over = 1;
+	is_str(outcome_printed(&options),
+	       "livecore: note: fork was not to be had: why\n" WROTE
+	       " (precopy: 400 us + 500 us; 2 passes, 514 MiB copied while it ran, "
+	       "1.2 MiB while it stood still, 3.1 MiB/s dirtied)\n",
+	       "notes come first");
+	options.verbose = true;
+	ok(strstr(outcome_printed(&options), "\n  strategy: precopy by userfaultfd, 2 passes over"),
+	   "-v: the strategy");
+	ok(strstr(printed, "\n  frozen:   41 ms in 2 stops, the last = stop 0 us, registers 0 us, "
+			   "mappings 0 us, copy 40 ms, let go 0 us\n"),
+	   "-v: the parts are those of the last stop");
+	result.snapshot = (struct lc_snapshot_figures){.n_freezes = 1};
+	ok(strstr(outcome_printed(&options), "\n  strategy: off, 2 passes over the threads\n"),
+	   "-v: no snapshot");
+	ok(strstr(printed, "\n  frozen:   41 ms = stop 0 us, "), "-v: one stop");
+	options = (struct options){.quiet = true};
+	result.snapshot.n_passed_over = 1;
+	is_str(outcome_printed(&options), "", "-q: nothing");
+	result.snapshot = (struct lc_snapshot_figures){0};
 }
 
 static void add_losses(size_t n)
@@ -278,6 +457,10 @@ static void test_json_preview(void)
 int main(void)
 {
 	test_wrote();
+	test_snapshot();
+	test_many_stops();
+	test_passed_over();
+	test_outcome();
 	test_losses();
 	test_table();
 #ifdef HAVE_JSON_C
