@@ -32,6 +32,7 @@ void json_put_preview(FILE *out, const struct outcome *outcome, const struct lc_
 #include <json-c/json.h>
 
 #include "report.h"
+#include "snapshot.h"
 #include "text.h"
 
 #define REPLACEMENT 0xfffd
@@ -83,10 +84,14 @@ static void put_object(FILE *out, struct json_object *object)
 
 /* A value for which there was no memory becomes null. */
 
+static struct json_object *make_number(uint64_t value)
+{
+	return json_object_new_int64(value > INT64_MAX ? INT64_MAX : (int64_t)value);
+}
+
 static void add_number(struct json_object *object, const char *key, uint64_t value)
 {
-	json_object_object_add(
-		object, key, json_object_new_int64(value > INT64_MAX ? INT64_MAX : (int64_t)value));
+	json_object_object_add(object, key, make_number(value));
 }
 
 static void add_string(struct json_object *object, const char *key, const char *value)
@@ -182,6 +187,54 @@ static struct json_object *make_sharers(const struct lc_sharers *sharers)
 	return array;
 }
 
+static struct json_object *make_passed_over(const struct lc_snapshot_figures *figures)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < figures->n_passed_over; i++) {
+		struct json_object *object = json_object_new_object();
+
+		add_string(object, "strategy", lc_snapshot_name(figures->passed_over[i].snapshot));
+		add_string(object, "reason", figures->passed_over[i].reason);
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
+static struct json_object *make_freezes(const struct lc_snapshot_figures *figures)
+{
+	struct json_object *array = json_object_new_array();
+	size_t n = snapshot_n_listed(figures);
+
+	for (size_t i = 0; i < n; i++)
+		json_object_array_add(array, make_number(figures->freezes_ns[i]));
+	return array;
+}
+
+static struct json_object *make_snapshot(const struct lc_snapshot_figures *figures)
+{
+	struct json_object *object = json_object_new_object();
+
+	add_string(object, "strategy", lc_snapshot_name(figures->taken));
+	add_string(object, "tracker", figures->tracker);
+	json_object_object_add(object, "spooled", json_object_new_boolean(figures->spooled));
+	add_number(object, "passes", figures->n_passes);
+	add_number(object, "bytes_outside", figures->bytes_outside);
+	add_number(object, "bytes_inside", figures->bytes_inside);
+	add_number(object, "dirty_rate", figures->dirty_rate);
+	json_object_object_add(object, "freezes_ns", make_freezes(figures));
+	add_number(object, "n_freezes", figures->n_freezes);
+	add_number(object, "longest_freeze_ns", snapshot_longest(figures));
+	json_object_object_add(object, "passed_over", make_passed_over(figures));
+	return object;
+}
+
+/* Where none was asked for, nothing was taken and nothing passed over. */
+static bool has_snapshot(const struct lc_snapshot_figures *figures)
+{
+	return figures->taken != LC_SNAPSHOT_OFF || figures->n_passed_over;
+}
+
 static void add_figures(struct json_object *object, const struct outcome *outcome)
 {
 	const struct lc_result *result = outcome->result;
@@ -197,6 +250,8 @@ static void add_figures(struct json_object *object, const struct outcome *outcom
 	add_number(object, "total_ns", result->total_ns);
 	json_object_object_add(object, "stages", make_stages(result));
 	add_string(object, "strategy", lc_snapshot_name(result->snapshot.taken));
+	if (has_snapshot(&result->snapshot))
+		json_object_object_add(object, "snapshot", make_snapshot(&result->snapshot));
 	json_object_object_add(object, "sharers", make_sharers(&result->sharers));
 }
 

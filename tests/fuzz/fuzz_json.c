@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * --json: whatever names and reasons hold, one line of plain ASCII comes out, which a strict parser
- * takes, and which says the same. Input: three numbers, and the strings.
+ * takes, and which says the same. Input: three numbers, the strings, and a snapshot.
  */
 #include <json-c/json.h>
 
@@ -55,6 +55,28 @@ static struct json_object *parse(const char *printed, size_t len)
 	return object;
 }
 
+static void check_snapshot(struct json_object *object, const struct lc_snapshot_figures *figures)
+{
+	struct json_object *snapshot, *part;
+	size_t n = figures->n_freezes < LC_FREEZES_MAX ? figures->n_freezes : LC_FREEZES_MAX;
+	uint64_t longest = n ? figures->freezes_ns[0] : 0;
+
+	if (!json_object_object_get_ex(object, "snapshot", &snapshot)) {
+		must(!figures->taken && !figures->n_passed_over);
+		return;
+	}
+	check_string(snapshot, "strategy", lc_snapshot_name(figures->taken));
+	must(json_object_object_get_ex(snapshot, "freezes_ns", &part));
+	must(json_object_array_length(part) == n);
+	must(json_object_object_get_ex(snapshot, "longest_freeze_ns", &part));
+	must(json_object_get_int64(part) == (longest > INT64_MAX ? INT64_MAX : (int64_t)longest));
+	must(json_object_object_get_ex(snapshot, "passed_over", &part));
+	must(json_object_array_length(part) == figures->n_passed_over);
+	if (figures->n_passed_over)
+		check_string(json_object_array_get_idx(part, 0), "reason",
+			     figures->passed_over[0].reason);
+}
+
 static void check_printed(char *printed, size_t len, const struct outcome *outcome,
 			  const struct lc_preview *preview)
 {
@@ -69,6 +91,8 @@ static void check_printed(char *printed, size_t len, const struct outcome *outco
 		must(json_object_object_get_ex(object, "mappings", &part));
 		check_string(json_object_array_get_idx(part, 0), "name", preview->rows[0].name);
 	}
+	if (!preview && !outcome->err->code)
+		check_snapshot(object, &outcome->result->snapshot);
 	if (!preview) {
 		must(json_object_object_get_ex(object, "losses", &part));
 		check_string(json_object_array_get_idx(part, 0), "reason",
@@ -116,6 +140,15 @@ static void copy(char *to, size_t size, const char *text)
 	snprintf(to, size, "%s", text);
 }
 
+/* Behind everything else, so that kept inputs keep their meaning. */
+static void take_snapshot(struct fuzz_input *in, struct lc_snapshot_figures *figures)
+{
+	figures->taken = (enum lc_snapshot)(fuzz_take(in, 1) % LC_SNAPSHOT_N);
+	figures->n_freezes = fuzz_take(in, 2);
+	figures->freezes_ns[0] = fuzz_take(in, 8);
+	figures->n_passed_over = fuzz_take(in, 1) % (LC_SNAPSHOT_N + 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
@@ -128,11 +161,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct lc_preview preview = {.rows = &row, .n_rows = 1};
 	const struct outcome outcome = {
 		.identity = &identity, .output = &output, .result = &result, .err = &err};
-	char *strings[5];
+	char *strings[6];
 
 	loss.start = result.bytes = row.start = fuzz_take(&in, 8);
 	loss.code = (int)fuzz_take(&in, 1);
-	for (size_t i = 0; i < 5; i++) {
+	for (size_t i = 0; i < 6; i++) {
+		if (i == 5)
+			take_snapshot(&in, &result.snapshot);
 		strings[i] = fuzz_take_string(&in);
 		if (is_misread_by_json_c(strings[i]))
 			*strings[i] = '\0';
@@ -143,8 +178,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	copy(output.name, sizeof(output.name), strings[3]);
 	identity.exe = strings[3];
 	row.name = strings[4];
+	copy(result.snapshot.passed_over[0].reason, LC_TEXT_SIZE, strings[5]);
 	check_outcome(&outcome, &preview);
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 6; i++)
 		free(strings[i]);
 	return 0;
 }

@@ -396,6 +396,99 @@ static void test_json(void)
 	lc_losses_free(&result.losses);
 }
 
+/* The object that is printed of it. */
+static struct json_object *as_json(struct lc_snapshot_figures snapshot)
+{
+	struct outcome outcome = make_outcome();
+	struct json_object *object;
+	FILE *out = begin();
+
+	result.snapshot = snapshot;
+	json_put_outcome(out, &outcome);
+	fclose(out);
+	result.snapshot = (struct lc_snapshot_figures){0};
+	ok(is_one_ascii_line(), "one line of ASCII");
+	object = json_tokener_parse(printed);
+	need(object);
+	return object;
+}
+
+static struct json_object *part_of(struct json_object *object, const char *key)
+{
+	struct json_object *part = NULL;
+
+	need(json_object_object_get_ex(object, key, &part));
+	return part;
+}
+
+static int64_t number_at(struct json_object *array, size_t i)
+{
+	return json_object_get_int64(json_object_array_get_idx(array, i));
+}
+
+static void test_json_snapshot(void)
+{
+	struct lc_snapshot_figures figures = precopy;
+	struct json_object *object, *snapshot, *array;
+
+	object = as_json((struct lc_snapshot_figures){.freezes_ns = {5}, .n_freezes = 1});
+	ok(!json_object_object_get_ex(object, "snapshot", NULL), "none was asked for");
+	json_object_put(object);
+
+	figures.spooled = true;
+	object = as_json(figures);
+	is_str(text_of(object, "strategy"), "precopy", "the strategy stays where it was");
+	snapshot = part_of(object, "snapshot");
+	is_str(text_of(snapshot, "strategy"), "precopy", "strategy");
+	is_str(text_of(snapshot, "tracker"), "userfaultfd", "tracker");
+	ok(json_object_is_type(part_of(snapshot, "spooled"), json_type_boolean) &&
+		   number_of(snapshot, "spooled"),
+	   "spooled");
+	is(number_of(snapshot, "passes"), 2, "passes");
+	is(number_of(snapshot, "bytes_outside"), 514 << 20, "bytes_outside");
+	is(number_of(snapshot, "bytes_inside"), 1258291, "bytes_inside");
+	is(number_of(snapshot, "dirty_rate"), 3250586, "dirty_rate");
+	is(number_of(snapshot, "n_freezes"), 2, "n_freezes");
+	is(number_of(snapshot, "longest_freeze_ns"), 500000, "longest_freeze_ns");
+	array = part_of(snapshot, "freezes_ns");
+	is(json_object_array_length(array), 2, "freezes_ns");
+	is(number_at(array, 0), 400000, "the first");
+	is(number_at(array, 1), 500000, "the second");
+	is(json_object_array_length(part_of(snapshot, "passed_over")), 0, "nothing passed over");
+	json_object_put(object);
+
+	figures.n_freezes = 1000;
+	object = as_json(figures);
+	snapshot = part_of(object, "snapshot");
+	is(number_of(snapshot, "n_freezes"), 1000, "more stops than are listed");
+	is(json_object_array_length(part_of(snapshot, "freezes_ns")), LC_FREEZES_MAX, "the first");
+	json_object_put(object);
+}
+
+static void test_json_passed_over(void)
+{
+	struct lc_snapshot_figures figures = {
+		.passed_over = {{LC_SNAPSHOT_PRECOPY, "thread 5 (\033\xff) is under seccomp"},
+				{LC_SNAPSHOT_FORK, "it is PID 1"}},
+		.n_passed_over = 2,
+	};
+	struct json_object *object = as_json(figures), *snapshot, *array, *one;
+
+	snapshot = part_of(object, "snapshot");
+	is_str(text_of(snapshot, "strategy"), "off", "none was left");
+	ok(!part_of(snapshot, "tracker"), "no tracker: null");
+	ok(!number_of(snapshot, "spooled"), "not spooled");
+	is(number_of(snapshot, "longest_freeze_ns"), 0, "no stop");
+	is(json_object_array_length(part_of(snapshot, "freezes_ns")), 0, "no stops");
+	array = part_of(snapshot, "passed_over");
+	is(json_object_array_length(array), 2, "passed over");
+	one = json_object_array_get_idx(array, 0);
+	is_str(text_of(one, "strategy"), "precopy", "which");
+	is_str(text_of(one, "reason"), "thread 5 (\033\xef\xbf\xbd) is under seccomp", "why");
+	is_str(text_of(json_object_array_get_idx(array, 1), "strategy"), "fork", "in their order");
+	json_object_put(object);
+}
+
 static void test_json_error(void)
 {
 	struct lc_err err = {
@@ -465,6 +558,8 @@ int main(void)
 	test_table();
 #ifdef HAVE_JSON_C
 	test_json();
+	test_json_snapshot();
+	test_json_passed_over();
 	test_json_error();
 	test_json_preview();
 #else
