@@ -20,6 +20,22 @@ int elfw_sink_fail(struct elfw_sink *sink, const char *call, int code)
 	return -code;
 }
 
+size_t elfw_sink_zeros(uint64_t len, struct iovec *iov, int *ret_n_iov)
+{
+	static const uint8_t page[ELFW_SINK_ZERO_PAGE];
+	size_t sum = 0;
+	int n = 0;
+
+	while (n < ELFW_SINK_ZERO_N_IOV && sum < len) {
+		size_t part = len - sum < sizeof(page) ? (size_t)(len - sum) : sizeof(page);
+
+		iov[n++] = (struct iovec){(void *)(uintptr_t)page, part};
+		sum += part;
+	}
+	*ret_n_iov = n;
+	return sum;
+}
+
 int elfw_sink_file_space(int fd, uint64_t pos, uint64_t *ret_bytes)
 {
 	struct statvfs vfs;
@@ -82,8 +98,11 @@ static bool goes_on(const struct elfw_sink *sink, int r)
 	return r == -EINTR && sink->gives_up && !sink->gives_up(sink->gives_up_arg);
 }
 
-int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data, size_t len,
-		    size_t *ret_done)
+/* By `op`, which is the kind's write or rewrite. */
+static int put(struct elfw_sink *sink,
+	       int (*op)(struct elfw_sink *sink, uint64_t off, const uint8_t *data, size_t len,
+			 size_t *ret_done),
+	       uint64_t off, const uint8_t *data, size_t len, size_t *ret_done)
 {
 	size_t done = 0;
 	int r = atomic_load(&sink->error);
@@ -91,8 +110,7 @@ int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data, size
 	while (r == 0) {
 		size_t more = 0;
 
-		r = sink->ops->write(sink, off + done, (const uint8_t *)data + done, len - done,
-				     &more);
+		r = op(sink, off + done, data + done, len - done, &more);
 		done += more;
 		if (!goes_on(sink, r))
 			break;
@@ -100,6 +118,38 @@ int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data, size
 	}
 	if (ret_done)
 		*ret_done = done;
+	return r;
+}
+
+int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data, size_t len,
+		    size_t *ret_done)
+{
+	return put(sink, sink->ops->write, off, data, len, ret_done);
+}
+
+int elfw_sink_rewrite(struct elfw_sink *sink, uint64_t off, const void *data, size_t len)
+{
+	if (!sink->ops->can_seek)
+		return -ESPIPE;
+	return put(sink, sink->ops->rewrite, off, data, len, NULL);
+}
+
+int elfw_sink_clear(struct elfw_sink *sink, uint64_t off, uint64_t len)
+{
+	uint64_t done = 0;
+	int r = atomic_load(&sink->error);
+
+	if (!sink->ops->can_seek)
+		return -ESPIPE;
+	while (r == 0) {
+		uint64_t more = 0;
+
+		r = sink->ops->clear(sink, off + done, len - done, &more);
+		done += more;
+		if (!goes_on(sink, r))
+			break;
+		r = 0;
+	}
 	return r;
 }
 

@@ -50,11 +50,26 @@ ELFW_MUST_CHECK int elfw_sink_space(const struct elfw_sink *sink, uint64_t *ret_
  * only ascending offsets (-ESPIPE). Goes on after short writes; returns -EINTR as soon as a signal
  * interrupts, so that the caller can look at its abort flag and call again with what is left
  * (*ret_done tells how much was written, may be NULL when the caller never continues).
- * After another error every call returns that error. A range that was written before is not to be
- * overwritten with zeros: a zero page is skipped.
+ * After another error every call returns that error. A zero page is skipped: over what was
+ * written before, elfw_sink_rewrite() is to be used.
  */
 ELFW_MUST_CHECK int elfw_sink_write(struct elfw_sink *sink, uint64_t off, const void *data,
 				    size_t len, size_t *ret_done);
+
+/*
+ * As elfw_sink_write(), where something may have been written before: a page of zeros is made zero,
+ * without blocks where the output can (fallocate(), FALLOC_FL_PUNCH_HOLE), instead of being
+ * skipped. What is beyond everything that was written costs no system call. Only for sinks that can
+ * seek
+ * (-ESPIPE, which is not kept as an error of the output). After -EINTR it may be called again with
+ * the same data.
+ */
+ELFW_MUST_CHECK int elfw_sink_rewrite(struct elfw_sink *sink, uint64_t off, const void *data,
+				      size_t len);
+
+/* Makes `len` bytes at `off` zero again, in the same way; the range may begin and end anywhere,
+ * also where nothing was written yet. Returns as elfw_sink_rewrite() does. */
+ELFW_MUST_CHECK int elfw_sink_clear(struct elfw_sink *sink, uint64_t off, uint64_t len);
 
 /*
  * What to do when a signal interrupts: without this, every call returns -EINTR then, as above. With

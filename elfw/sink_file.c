@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Owns outputs that are regular files: a new one that gets its name when it is whole, or a caller's
- * descriptor. Zero pages become holes. Writing runs inside the freeze, from several threads;
- * opening and committing do not.
+ * descriptor. Zero pages become holes, also where something was written before. Writing runs inside
+ * the freeze, from several threads; opening and committing do not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,9 @@
 
 struct file_sink {
 	struct elfw_sink sink;
-	uint64_t base; /* in the file: where the core begins */
+	uint64_t base;        /* in the file: where the core begins */
+	_Atomic uint64_t end; /* in the file: nothing was written from here on */
+	atomic_bool no_punch; /* the file system does not take blocks back */
 
 	/* A new file. */
 	int dir_fd;                   /* O_PATH; -1: a caller's descriptor */
@@ -90,23 +92,95 @@ static size_t data_run(uint64_t pos, const uint8_t *data, size_t len)
 	return n < len && len - n >= BLOCK_SIZE ? n : len;
 }
 
+/* Before anything is written up to `stop`, so that whoever looks meanwhile sees too much. */
+static void raise_end(struct file_sink *file, uint64_t stop)
+{
+	uint64_t end = atomic_load(&file->end);
+
+	while (end < stop && !atomic_compare_exchange_weak(&file->end, &end, stop))
+		;
+}
+
+/* `n` is what a write returned; what was written counts. */
+static int count_written(struct file_sink *file, ssize_t n)
+{
+	if (n < 0)
+		return fail(file, "write");
+	if (n == 0)
+		return elfw_sink_fail(&file->sink, "write", EIO);
+	atomic_fetch_add_explicit(&file->sink.written, (uint64_t)n, memory_order_relaxed);
+	return 0;
+}
+
 static int pwrite_all(struct file_sink *file, uint64_t pos, const uint8_t *data, size_t len,
 		      size_t *done)
 {
+	raise_end(file, pos + len);
 	while (len) {
 		ssize_t n = pwrite(file->sink.fd, data, len, (off_t)pos);
+		int r = count_written(file, n);
 
-		if (n < 0)
-			return fail(file, "write");
-		if (n == 0)
-			return elfw_sink_fail(&file->sink, "write", EIO);
+		if (r < 0)
+			return r;
 		pos += (size_t)n;
 		data += n;
 		len -= (size_t)n;
 		*done += (size_t)n;
-		atomic_fetch_add_explicit(&file->sink.written, (size_t)n, memory_order_relaxed);
 	}
 	return 0;
+}
+
+static int write_zeros(struct file_sink *file, uint64_t pos, uint64_t len, uint64_t *done)
+{
+	while (*done < len) {
+		struct iovec iov[ELFW_SINK_ZERO_N_IOV];
+		ssize_t n;
+		int n_iov, r;
+
+		elfw_sink_zeros(len - *done, iov, &n_iov);
+		n = pwritev(file->sink.fd, iov, n_iov, (off_t)(pos + *done));
+		r = count_written(file, n);
+		if (r < 0)
+			return r;
+		*done += (uint64_t)n;
+	}
+	return 0;
+}
+
+/*
+ * Gives the blocks back and makes zero what is in them only in part. Returns 0, -EINTR, or another
+ * error, which is not one of the output's: the blocks are there, so zeros can be written, and if
+ * they cannot, that says why. Splitting an extent, for one, may want a block that a full file
+ * system has not got.
+ */
+static int punch(struct file_sink *file, uint64_t pos, uint64_t len)
+{
+	if (atomic_load(&file->no_punch))
+		return -EOPNOTSUPP;
+	if (fallocate(file->sink.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)pos,
+		      (off_t)len) == 0)
+		return 0;
+	if (errno == EOPNOTSUPP || errno == ENOSYS)
+		atomic_store(&file->no_punch, true);
+	return -errno;
+}
+
+/* Of the range, only what is before the end can be anything but zero. The block that the end is in
+ * goes as a whole. */
+static int make_zero(struct file_sink *file, uint64_t pos, uint64_t len, uint64_t *ret_done)
+{
+	uint64_t end = atomic_load(&file->end);
+	uint64_t zeroed = 0, whole;
+	int r = 0;
+
+	if (pos < end) {
+		whole = (end + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE - pos;
+		r = punch(file, pos, len < whole ? len : whole);
+		if (r < 0 && r != -EINTR)
+			r = write_zeros(file, pos, len < end - pos ? len : end - pos, &zeroed);
+	}
+	*ret_done = r < 0 ? zeroed : len;
+	return r;
 }
 
 /*
@@ -152,8 +226,9 @@ static bool fits(const struct file_sink *file, uint64_t off, uint64_t len)
 	return off <= room && len <= room - off;
 }
 
-static int file_write(struct elfw_sink *sink, uint64_t off, const uint8_t *data, size_t len,
-		      size_t *ret_done)
+/* `again`: there may be something else already. */
+static int file_put(struct elfw_sink *sink, uint64_t off, const uint8_t *data, size_t len,
+		    bool again, size_t *ret_done)
 {
 	struct file_sink *file = to_file(sink);
 	int r;
@@ -165,14 +240,40 @@ static int file_write(struct elfw_sink *sink, uint64_t off, const uint8_t *data,
 		uint64_t pos = file->base + off + *ret_done;
 		size_t left = len - *ret_done;
 		size_t n = zero_run(pos, data + *ret_done, left);
+		uint64_t zeroed = n;
 
-		if (n)
-			*ret_done += n;
-		else
+		if (!n)
 			r = pwrite_all(file, pos, data + *ret_done,
 				       data_run(pos, data + *ret_done, left), ret_done);
+		else if (again)
+			r = make_zero(file, pos, n, &zeroed);
+		*ret_done += (size_t)zeroed;
 	}
 	return r;
+}
+
+static int file_write(struct elfw_sink *sink, uint64_t off, const uint8_t *data, size_t len,
+		      size_t *ret_done)
+{
+	return file_put(sink, off, data, len, false, ret_done);
+}
+
+static int file_rewrite(struct elfw_sink *sink, uint64_t off, const uint8_t *data, size_t len,
+			size_t *ret_done)
+{
+	return file_put(sink, off, data, len, true, ret_done);
+}
+
+/* Before the first write there is nothing to be cleared, and what a caller's file holds is not
+ * touched. */
+static int file_clear(struct elfw_sink *sink, uint64_t off, uint64_t len, uint64_t *ret_done)
+{
+	struct file_sink *file = to_file(sink);
+
+	*ret_done = len;
+	if (!len || off >= atomic_load(&file->end) - file->base)
+		return 0;
+	return make_zero(file, file->base + off, len, ret_done);
 }
 
 static int file_finish(struct elfw_sink *sink, uint64_t size)
@@ -368,6 +469,8 @@ static void new_close(struct elfw_sink *sink)
 static const struct elfw_sink_ops new_ops = {
 	.can_seek = true,
 	.write = file_write,
+	.rewrite = file_rewrite,
+	.clear = file_clear,
 	.finish = file_finish,
 	.commit = new_commit,
 	.space = file_space,
@@ -560,6 +663,8 @@ static void regular_close(struct elfw_sink *sink)
 static const struct elfw_sink_ops regular_ops = {
 	.can_seek = true,
 	.write = file_write,
+	.rewrite = file_rewrite,
+	.clear = file_clear,
 	.finish = file_finish,
 	.commit = regular_commit,
 	.space = file_space,
@@ -580,6 +685,7 @@ int elfw_sink_regular_new(int fd, const struct stat *st, bool can_read, struct e
 	file->sink.fd = fd;
 	file->sink.can_read = can_read;
 	file->base = (uint64_t)pos;
+	file->end = file->base;
 	file->start_size = (uint64_t)st->st_size;
 	file->start_blocks = (uint64_t)st->st_blocks;
 	*ret_sink = &file->sink;

@@ -5,11 +5,15 @@
 
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "sink.h"
 
 /* For tests: as if the file system had no O_TMPFILE. */
 #define ELFW_SINK_NO_TMPFILE (1u << 31)
+
+#define ELFW_SINK_ZERO_PAGE  4096
+#define ELFW_SINK_ZERO_N_IOV 256
 
 /*
  * A kind of sink. Each returns 0 or -errno and reports every error but -EINTR through
@@ -20,6 +24,10 @@ struct elfw_sink_ops {
 	/* As elfw_sink_write(); *ret_done is 0 at the start and never NULL. */
 	int (*write)(struct elfw_sink *sink, uint64_t off, const uint8_t *data, size_t len,
 		     size_t *ret_done);
+	/* As elfw_sink_rewrite() and elfw_sink_clear(); NULL where can_seek is false. */
+	int (*rewrite)(struct elfw_sink *sink, uint64_t off, const uint8_t *data, size_t len,
+		       size_t *ret_done);
+	int (*clear)(struct elfw_sink *sink, uint64_t off, uint64_t len, uint64_t *ret_done);
 	int (*finish)(struct elfw_sink *sink, uint64_t size);
 	int (*commit)(struct elfw_sink *sink);
 	int (*space)(const struct elfw_sink *sink, uint64_t *ret_bytes);
@@ -42,6 +50,10 @@ struct elfw_sink {
 
 /* Keeps the first error. Returns -code, whichever was the first. */
 int elfw_sink_fail(struct elfw_sink *sink, const char *call, int code);
+
+/* Zeros for one call, all from the same page: at most `len`, at most what ELFW_SINK_ZERO_N_IOV
+ * vectors hold. Returns how many bytes that is. */
+size_t elfw_sink_zeros(uint64_t len, struct iovec *iov, int *ret_n_iov);
 
 /* What a file of `fd`'s file system may still take from `pos` on, RLIMIT_FSIZE included. */
 int elfw_sink_file_space(int fd, uint64_t pos, uint64_t *ret_bytes);

@@ -9,15 +9,9 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "sink_impl.h"
-
-#define ZERO_PAGE_SIZE 4096
-#define ZERO_N_IOV     256
-
-static const uint8_t zero_page[ZERO_PAGE_SIZE];
 
 struct stream_sink {
 	struct elfw_sink sink;
@@ -92,18 +86,11 @@ static int push(struct stream_sink *stream, const struct iovec *iov, int n_iov, 
 static int fill_gap(struct stream_sink *stream, uint64_t off)
 {
 	while (stream->pos < off) {
-		struct iovec iov[ZERO_N_IOV];
-		uint64_t left = off - stream->pos;
-		size_t len = 0, n;
-		int n_iov = 0;
-		int r;
+		struct iovec iov[ELFW_SINK_ZERO_N_IOV];
+		size_t len, n;
+		int n_iov, r;
 
-		while (n_iov < ZERO_N_IOV && len < left) {
-			size_t part = left - len < ZERO_PAGE_SIZE ? left - len : ZERO_PAGE_SIZE;
-
-			iov[n_iov++] = (struct iovec){(void *)(uintptr_t)zero_page, part};
-			len += part;
-		}
+		len = elfw_sink_zeros(off - stream->pos, iov, &n_iov);
 		r = push(stream, iov, n_iov, len, &n);
 		if (r < 0)
 			return r;

@@ -1,41 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Where a core goes: names, modes, holes, order, errors, and what is left behind. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../elfw/sink_impl.h"
-#include "tap.h"
-
-#define BLOCK 4096
-#define MIB   (1024 * 1024L)
+#include "outputs.h"
 
 /* ---- the directory that everything happens in ---------------------------------------------- */
-
-static int count_entries(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	int n = 0;
-
-	need(dir);
-	while ((entry = readdir(dir)))
-		n += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
-	closedir(dir);
-	return n;
-}
 
 static void put_file(const char *path, const char *text)
 {
@@ -268,27 +249,6 @@ static void test_killed(void)
 }
 
 /* ---- holes --------------------------------------------------------------------------------- */
-
-/* Calls of write() and its like by this process so far; -1: not to be had. */
-static int64_t n_write_calls(void)
-{
-	FILE *file = fopen("/proc/self/io", "r");
-	char line[100];
-	long long n = -1;
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "syscw: %lld", &n) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return n;
-}
-
-/* Is the block of the file a hole? */
-static bool is_hole(int fd, off_t off)
-{
-	return lseek(fd, off, SEEK_HOLE) == off;
-}
 
 static void test_holes(void)
 {
@@ -645,38 +605,6 @@ static void test_append(void)
 	unlink("log");
 }
 
-struct reader {
-	pthread_t thread;
-	int fd;
-	uint8_t *data;
-	size_t len, cap;
-};
-
-static void *reader_main(void *arg)
-{
-	struct reader *reader = arg;
-	ssize_t n;
-
-	while (reader->len < reader->cap &&
-	       (n = read(reader->fd, reader->data + reader->len, reader->cap - reader->len)) > 0)
-		reader->len += (size_t)n;
-	return NULL;
-}
-
-static void reader_start(struct reader *reader, int fd, size_t cap)
-{
-	*reader = (struct reader){.fd = fd, .cap = cap, .data = malloc(cap)};
-	need(reader->data);
-	need(!pthread_create(&reader->thread, NULL, reader_main, reader));
-}
-
-/* Everything until the other end is closed. */
-static void reader_join(struct reader *reader)
-{
-	need(!pthread_join(reader->thread, NULL));
-	close(reader->fd);
-}
-
 static void test_pipe(const char *what, const int *fds, bool non_blocking)
 {
 	struct reader reader;
@@ -749,21 +677,6 @@ static void test_pipe_errors(void)
 	is(elfw_sink_finish(sink, 10), -EPIPE, "the error stays");
 	elfw_sink_close(sink);
 	close(fds[1]);
-}
-
-static volatile sig_atomic_t n_alarms;
-
-static void on_alarm(int signo)
-{
-	(void)signo;
-	n_alarms++;
-}
-
-static void alarm_after(long usec, long interval)
-{
-	struct itimerval timer = {.it_value.tv_usec = usec, .it_interval.tv_usec = interval};
-
-	need(setitimer(ITIMER_REAL, &timer, NULL) == 0);
 }
 
 /* A signal must get through a write that waits for its reader, also when part of it was taken. */
