@@ -50,6 +50,10 @@ static int dump(const struct options *options, struct lc_target *target, struct 
 		.yield = options->yield,
 		.for_caller = options->for_caller,
 		.wait_ns = options->wait_ns,
+		.snapshot = options->snapshot,
+		.max_passes = options->max_passes,
+		.precopy_ns = options->precopy_ns,
+		.buffer_bytes = options->buffer_bytes,
 		.abort = signals_abort_flag(),
 		.progress_arg = &progress,
 	};

@@ -34,6 +34,10 @@ enum {
 	KEY_MAX_FREEZE,
 	KEY_YIELD,
 	KEY_WAIT,
+	KEY_SNAPSHOT,
+	KEY_PASSES,
+	KEY_PRECOPY_TIME,
+	KEY_BUFFER,
 };
 
 static const struct argp_option option_table[] = {
@@ -70,6 +74,19 @@ static const struct argp_option option_table[] = {
 	 "Let the process go when a signal arrives for it; what was not read by then is a loss", 4},
 	{"wait", KEY_WAIT, "SEC", OPTION_ARG_OPTIONAL,
 	 "Wait while another livecore dumps the process, for at most SEC seconds", 4},
+	{"snapshot", KEY_SNAPSHOT, "MODE", OPTION_ARG_OPTIONAL,
+	 "Stop the process for less than its memory takes to write: precopy (copy while it runs), "
+	 "fork (read a copy-on-write child of it), copy (into memory first), auto (the first of "
+	 "these that is to be had; the default MODE), off",
+	 4},
+	{"passes", KEY_PASSES, "N", 0,
+	 "Passes of precopy while the process runs, at most (default 8)", 4},
+	{"precopy-time", KEY_PRECOPY_TIME, "SEC", 0,
+	 "How long precopy copies while the process runs, at most (default 120)", 4},
+	{"buffer", KEY_BUFFER, "SIZE", 0,
+	 "Memory that a snapshot may take, at most: bytes, or with K, M, G or T behind the number "
+	 "(default half of what is available)",
+	 4},
 	{"quiet", 'q', NULL, 0, "Print errors and losses only", 4},
 	{"verbose", 'v', NULL, 0, "Print more figures, and every loss", 4},
 	{"json", KEY_JSON, NULL, 0, "Print one JSON object for each process", 4},
@@ -182,6 +199,37 @@ static void set_wait(struct options *options, char *arg, struct argp_state *stat
 		set_time(arg, VALUE_WAIT, &options->wait_ns, state);
 }
 
+static void set_snapshot(struct options *options, char *arg, struct argp_state *state)
+{
+	char problem[PROBLEM_SIZE];
+
+	options->has_snapshot = true;
+	options->snapshot = LC_SNAPSHOT_AUTO;
+	if (arg && value_parse_snapshot(arg, &options->snapshot, problem, sizeof(problem)) < 0)
+		argp_error(state, "%s", problem);
+}
+
+static void set_passes(struct options *options, char *arg, struct argp_state *state)
+{
+	char problem[PROBLEM_SIZE];
+
+	if (value_parse_passes(arg, &options->max_passes, problem, sizeof(problem)) < 0)
+		argp_error(state, "%s", problem);
+}
+
+static void set_precopy_time(struct options *options, char *arg, struct argp_state *state)
+{
+	set_time(arg, VALUE_PRECOPY, &options->precopy_ns, state);
+}
+
+static void set_buffer(struct options *options, char *arg, struct argp_state *state)
+{
+	char problem[PROBLEM_SIZE];
+
+	if (value_parse_size(arg, &options->buffer_bytes, problem, sizeof(problem)) < 0)
+		argp_error(state, "%s", problem);
+}
+
 static void set_progress(struct options *options, char *arg, struct argp_state *state)
 {
 	static const char *const words[] = {
@@ -239,6 +287,10 @@ static const struct action {
 	{KEY_MAX_FREEZE, .set = set_max_freeze},
 	{KEY_YIELD, .flag = offsetof(struct options, yield)},
 	{KEY_WAIT, .set = set_wait},
+	{KEY_SNAPSHOT, .set = set_snapshot},
+	{KEY_PASSES, .set = set_passes},
+	{KEY_PRECOPY_TIME, .set = set_precopy_time},
+	{KEY_BUFFER, .set = set_buffer},
 	{KEY_JSON, .set = set_json},
 	{KEY_PROGRESS, .set = set_progress},
 };
@@ -269,6 +321,27 @@ static void check_conflicts(const struct options *options, struct argp_state *st
 	}
 }
 
+/*
+ * A number that nothing heeds is a mistake: --snapshot was forgotten. With a mode that does not
+ * need it, or with off, it is accepted, so that a script can change the mode alone.
+ */
+static void check_companions(const struct options *options, struct argp_state *state)
+{
+	const struct {
+		bool given;
+		const char *name;
+	} companions[] = {
+		{options->max_passes != 0, "--passes"},
+		{options->precopy_ns != 0, "--precopy-time"},
+		{options->buffer_bytes != 0, "--buffer"},
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(companions); i++) {
+		if (companions[i].given && !options->has_snapshot)
+			argp_error(state, "%s goes with --snapshot", companions[i].name);
+	}
+}
+
 static void check_descriptor(const struct options *options, struct argp_state *state)
 {
 	int fd;
@@ -290,6 +363,7 @@ static void finish(struct options *options, struct argp_state *state)
 	if (!options->n_pids)
 		argp_error(state, "which process? Give its ID: livecore [OPTION...] PID");
 	check_conflicts(options, state);
+	check_companions(options, state);
 	check_descriptor(options, state);
 	/* The default is told apart by the PID that was given, which is unique here; %p, as the
 	 * process sees itself, is 1 in many containers at once. */

@@ -48,6 +48,12 @@ struct options {
 	bool yield;
 	uint64_t wait_ns; /* for another livecore; 0: not at all */
 
+	bool has_snapshot; /* --snapshot was given; what follows is 0 where it was not */
+	enum lc_snapshot snapshot;
+	unsigned int max_passes;
+	uint64_t precopy_ns;
+	uint64_t buffer_bytes;
+
 	bool quiet;
 	bool verbose;
 	bool json;

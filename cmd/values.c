@@ -2,6 +2,7 @@
 /* Numbers of the command line. What strtol() and strtod() take besides plain ones (blanks, signs,
  * hex, "inf") is refused: in a command line it is a mistake. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ static const struct time_kind {
 	[VALUE_TIMEOUT] = {"time-out", "seconds", 1e9, TIME_MAX_S},
 	[VALUE_WAIT] = {"waiting time", "seconds", 1e9, TIME_MAX_S},
 	[VALUE_FREEZE] = {"freeze", "milliseconds", 1e6, TIME_MAX_S * 1e3},
+	[VALUE_PRECOPY] = {"time of precopy", "seconds", 1e9, TIME_MAX_S},
 };
 
 int value_parse_time(const char *text, enum value_time kind, uint64_t *ret_ns, char *ret_problem,
@@ -76,4 +78,80 @@ int value_parse_time(const char *text, enum value_time kind, uint64_t *ret_ns, c
 	}
 	*ret_ns = (uint64_t)(value * k->ns_per_unit);
 	return 0;
+}
+
+int value_parse_passes(const char *text, unsigned int *ret_passes, char *ret_problem, size_t size)
+{
+	char shown[SHOWN_SIZE];
+	unsigned long value;
+
+	text_escape(text, shown, sizeof(shown));
+	if (!*text || text[strspn(text, DIGITS)]) {
+		snprintf(ret_problem, size, "'%s' is not a number of passes", shown);
+		return -EINVAL;
+	}
+	/* What exceeds even an unsigned long is ULONG_MAX. */
+	value = strtoul(text, NULL, 10);
+	if (value < 1 || value > VALUE_PASSES_MAX) {
+		snprintf(ret_problem, size, "%s passes are out of range: they go from 1 to %d",
+			 shown, VALUE_PASSES_MAX);
+		return -EINVAL;
+	}
+	*ret_passes = (unsigned int)value;
+	return 0;
+}
+
+/* The binary logarithm of what is behind the digits, or -1. */
+static int shift_of(const char *suffix)
+{
+	static const char letters[] = "KMGT";
+	const char *letter;
+
+	if (!*suffix)
+		return 0;
+	letter = strchr(letters, *suffix);
+	if (!letter || suffix[1])
+		return -1;
+	return 10 * (int)(letter - letters + 1);
+}
+
+int value_parse_size(const char *text, uint64_t *ret_bytes, char *ret_problem, size_t size)
+{
+	char shown[SHOWN_SIZE];
+	size_t n_digits = strspn(text, DIGITS);
+	int shift = shift_of(text + n_digits);
+	uint64_t value;
+
+	text_escape(text, shown, sizeof(shown));
+	if (!n_digits || shift < 0) {
+		snprintf(ret_problem, size,
+			 "'%s' is not a size: a whole number of bytes, or of K, M, G or T, as 512M",
+			 shown);
+		return -EINVAL;
+	}
+	/* What exceeds even 64 bits is UINT64_MAX. */
+	value = strtoumax(text, NULL, 10);
+	if (!value || value > (uint64_t)INT64_MAX >> shift) {
+		snprintf(ret_problem, size,
+			 "size '%s' is out of range: more than 0, below 8388608T", shown);
+		return -EINVAL;
+	}
+	*ret_bytes = value << shift;
+	return 0;
+}
+
+int value_parse_snapshot(const char *text, enum lc_snapshot *ret_snapshot, char *ret_problem,
+			 size_t size)
+{
+	char shown[SHOWN_SIZE];
+
+	for (unsigned int i = 0; i < LC_SNAPSHOT_N; i++) {
+		if (!strcmp(text, lc_snapshot_name((enum lc_snapshot)i))) {
+			*ret_snapshot = (enum lc_snapshot)i;
+			return 0;
+		}
+	}
+	snprintf(ret_problem, size, "--snapshot is auto, precopy, fork, copy or off, not '%s'",
+		 text_escape(text, shown, sizeof(shown)));
+	return -EINVAL;
 }

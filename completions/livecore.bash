@@ -22,18 +22,20 @@ _livecore_filter() {
 }
 
 _livecore() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=
+    local cur=${COMP_WORDS[COMP_CWORD]} prev='' equals=''
     local options='-p --pid -a --all -f --filter --minimal -n --dry-run --force --fsync
         -o --output --verify --json --progress -q --quiet --timeout --max-freeze --yield
-        --wait -v --verbose
+        --wait --snapshot --passes --precopy-time --buffer -v --verbose
         -? --help --usage -V --version'
 
     ((COMP_CWORD > 0)) && prev=${COMP_WORDS[COMP_CWORD - 1]}
     # bash makes words of "--option", "=" and "value".
     if [[ $cur == = ]]; then
         cur=
+        equals=yes
     elif [[ $prev == = ]] && ((COMP_CWORD > 1)); then
         prev=${COMP_WORDS[COMP_CWORD - 2]}
+        equals=yes
     fi
 
     COMPREPLY=()
@@ -51,7 +53,14 @@ _livecore() {
         mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur")
         return
         ;;
-    --timeout | --max-freeze | --wait)
+    --snapshot)
+        # A word behind it that "=" does not tie to it is a process ID.
+        if [[ $equals ]]; then
+            mapfile -t COMPREPLY < <(compgen -W 'auto precopy fork copy off' -- "$cur")
+            return
+        fi
+        ;;
+    --timeout | --max-freeze | --wait | --passes | --precopy-time | --buffer)
         return
         ;;
     esac
@@ -59,7 +68,7 @@ _livecore() {
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
         # Only a long option takes its value behind '='.
         case ${COMPREPLY[*]} in
-        --pid | --filter | --output | --progress | --timeout | --max-freeze)
+        --pid | --filter | --output | --progress | --timeout | --max-freeze | --passes | --precopy-time | --buffer)
             COMPREPLY[0]+='='
             compopt -o nospace 2>/dev/null
             ;;

@@ -53,6 +53,12 @@ fish_completes() {
     : >some-file
     [ "$(bash_completes livecore -o some)" = some-file ]
     [ -z "$(bash_completes livecore --timeout '')" ]
+    [ -z "$(bash_completes livecore --buffer = '')" ]
+    [ "$(bash_completes livecore --snapshot = '' | xargs)" = 'auto precopy fork copy off' ]
+    [ "$(bash_completes livecore --snapshot = p | xargs)" = precopy ]
+    # Without the sign it is not the mode.
+    bash_completes livecore --snapshot '' | grep -qx $$
+    [ "$(bash_completes livecore --passe)" = '--passes=' ]
 }
 
 @test "zsh: the options" {
@@ -72,12 +78,13 @@ fish_completes() {
     {
         fish_completes 'livecore -'
         fish_completes 'livecore --'
-    } | same_as_help
+    } | sed 's/=$//' | same_as_help # --snapshot with and without
 }
 
 @test "fish: values" {
     need_tool fish
     [ "$(fish_completes 'livecore --progress=a' | xargs)" = '--progress=always --progress=auto' ]
+    [ "$(fish_completes 'livecore --snapshot=p')" = '--snapshot=precopy' ]
     [ "$(fish_completes 'livecore -f anon-private,+dax' | xargs)" = 'anon-private,+dax-private anon-private,+dax-shared' ]
 }
 
@@ -89,5 +96,17 @@ fish_completes() {
         for file in livecore.bash _livecore livecore.fish; do
             grep -q -- "$name" "$COMPLETIONS/$file" || fail "$file lacks $name"
         done
+    done
+}
+
+@test "each shell knows the modes of snapshots" {
+    local mode modes file
+    modes=$("$LIVECORE" --snapshot=nonsense 1 2>&1 | sed -n 's/.*--snapshot is \(.*\), not.*/\1/p' | sed 's/,//g; s/ or / /')
+    [ "$(wc -w <<<"$modes")" -eq 5 ]
+    for file in livecore.bash _livecore livecore.fish; do
+        grep -q -- "$modes" "$COMPLETIONS/$file" || fail "$file does not have $modes"
+    done
+    for mode in $modes; do
+        "$LIVECORE" --help | grep -qw -- "$mode" || fail "$mode is not in --help"
     done
 }

@@ -60,6 +60,7 @@ kinds_of_mappings() {
     refused 64 "unrecognized option '--nonsense'" -- 1 --nonsense
     refused 64 "invalid option -- 'z'" -- 1 -z
     refused 64 'requires an argument' -- 1 --timeout
+    refused 64 'requires an argument' -- 1 --buffer
 }
 
 @test "options that contradict each other are usage errors that name both" {
@@ -82,6 +83,38 @@ kinds_of_mappings() {
     refused 64 'auto, always or never' -- 1 --progress=sometimes
     refused 64 "'nonsense' is no kind of mapping" 'anon-private.*dax-shared' -- 1 -f nonsense
     refused 64 'empty' -- 1 -o ''
+}
+
+@test "modes and bounds of snapshots that make no sense are usage errors" {
+    start_sleep
+    refused 64 'auto, precopy, fork, copy or off' "not 'always'" -- "$SLEEP" --snapshot=always
+    refused 64 "'fork' is not a process ID" -- "$SLEEP" --snapshot fork
+    refused 64 '0 passes are out of range.*1 to 1000' -- "$SLEEP" --snapshot --passes=0
+    refused 64 "'all' is not a number of passes" -- "$SLEEP" --snapshot --passes=all
+    refused 64 "time of precopy '0' is out of range" -- "$SLEEP" --snapshot --precopy-time=0
+    refused 64 "'512MiB' is not a size.*as 512M" -- "$SLEEP" --snapshot --buffer=512MiB
+    refused 64 "'0x10' is not a size" -- "$SLEEP" --snapshot --buffer=0x10
+    refused 64 "'-1' is not a size" -- "$SLEEP" --snapshot --buffer=-1
+    refused 64 "size '0' is out of range" -- "$SLEEP" --snapshot --buffer=0
+    refused 64 "size '16777217T' is out of range.*below 8388608T" -- "$SLEEP" --snapshot --buffer=16777217T
+    assert_files
+}
+
+@test "bounds of a snapshot without a snapshot are usage errors" {
+    start_sleep
+    local option
+    for option in --passes=3 --precopy-time=1 --buffer=1G; do
+        livecore "$SLEEP" "$option"
+        expect_status 64
+        expect_stderr "^livecore: ${option%=*} goes with --snapshot\$"
+    done
+    assert_untouched "$SLEEP"
+    assert_files
+    # What a script sets for all of its modes.
+    for option in '' =auto =precopy =fork =copy =off; do
+        livecore "$SLEEP" -n "--snapshot$option" --passes=3 --precopy-time=1 --buffer=1G
+        expect_status 0
+    done
 }
 
 @test "an unknown template is found before the process is touched" {
@@ -118,6 +151,8 @@ kinds_of_mappings() {
     refused 64 "'.033\[31mx'" -- $'\e[31mx'
     refused 64 "unknown '%.033'" -- 1 -o $'%\e'
     refused 64 "'.033c' is no kind" -- 1 -f $'\ec'
+    refused 64 "not '.033c'" -- 1 --snapshot=$'\ec'
+    refused 64 "'.033c' is not a size" -- 1 --snapshot --buffer=$'\ec'
 }
 
 @test "an existing output is refused before the process is touched" {
@@ -209,6 +244,9 @@ kinds_of_mappings() {
     expect_status 2
     expect_output '^usage:  gcore '
     livecore -x 1
+    expect_status 2
+    expect_output '^usage:  gcore '
+    livecore --snapshot 1
     expect_status 2
     expect_output '^usage:  gcore '
     livecore --help

@@ -155,12 +155,12 @@ static void test_timeout(void)
 	} cases[] = {
 		{"5", 5000000000}, {"0.001", 1000000},
 		{".5", 500000000}, {"86400", 86400000000000},
-		{"0", 0},	   {"0.0000000001", 0},
-		{"86401", 0},	   {"-1", 0},
-		{"1e3", 0},	   {"0x10", 0},
-		{"inf", 0},	   {"nan", 0},
-		{"1.2.3", 0},	   {".", 0},
-		{" 5", 0},	   {"5 ", 0},
+		{"0", 0},          {"0.0000000001", 0},
+		{"86401", 0},      {"-1", 0},
+		{"1e3", 0},        {"0x10", 0},
+		{"inf", 0},        {"nan", 0},
+		{"1.2.3", 0},      {".", 0},
+		{" 5", 0},         {"5 ", 0},
 		{"", 0},
 	};
 	char problem[256];
@@ -172,6 +172,155 @@ static void test_timeout(void)
 		    0)
 			ns = 0;
 		is(ns, cases[i].ns, cases[i].text);
+	}
+}
+
+static void test_precopy_time(void)
+{
+	char problem[256];
+	uint64_t ns = 7;
+
+	is(value_parse_time("1.5", VALUE_PRECOPY, &ns, problem, sizeof(problem)), 0, "1.5 s");
+	is(ns, 1500000000, "in nanoseconds");
+	is(value_parse_time("0", VALUE_PRECOPY, &ns, problem, sizeof(problem)), -EINVAL, "none");
+	is_str(problem, "time of precopy '0' is out of range: more than 0, at most 86400 seconds",
+	       "said");
+	is(ns, 1500000000, "and the value left alone");
+}
+
+static void test_passes(void)
+{
+	static const struct {
+		const char *text;
+		unsigned int passes; /* 0: refused */
+	} cases[] = {
+		{"1", 1},  {"1000", 1000}, {"007", 7}, {"0", 0},   {"1001", 0},
+		{"", 0},   {"-1", 0},      {"+1", 0},  {" 1", 0},  {"1 ", 0},
+		{"1K", 0}, {"1.0", 0},     {"0x1", 0}, {"all", 0}, {"18446744073709551617", 0},
+	};
+	char problem[256];
+	unsigned int passes;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int r;
+
+		passes = 0;
+		r = value_parse_passes(cases[i].text, &passes, problem, sizeof(problem));
+		ok(r == (cases[i].passes ? 0 : -EINVAL) && passes == cases[i].passes,
+		   "--passes=%s: %u", cases[i].text, passes);
+	}
+	need(value_parse_passes("0", &passes, problem, sizeof(problem)) < 0);
+	is_str(problem, "0 passes are out of range: they go from 1 to 1000", "out of range");
+	need(value_parse_passes("\033x", &passes, problem, sizeof(problem)) < 0);
+	is_str(problem, "'\\033x' is not a number of passes", "escaped");
+}
+
+static void test_size(void)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes; /* 0: refused */
+	} cases[] = {
+		{"1", 1},
+		{"4096", 4096},
+		{"0010", 10},
+		{"1K", 1024},
+		{"512M", 512ULL << 20},
+		{"2G", 2ULL << 30},
+		{"3T", 3ULL << 40},
+		{"9223372036854775807", INT64_MAX},
+		{"9007199254740991K", 9007199254740991ULL << 10},
+		{"8388607T", 8388607ULL << 40},
+		{"9223372036854775808", 0},
+		{"9007199254740992K", 0},
+		{"8388608T", 0},
+		{"16777216T", 0},             /* 2^64 */
+		{"16777217T", 0},             /* 1 T more */
+		{"18446744073709551616", 0},  /* 2^64 */
+		{"18446744073709551617K", 0}, /* 1 K more */
+		{"0", 0},
+		{"000", 0},
+		{"0K", 0},
+		{"", 0},
+		{"K", 0},
+		{"-1", 0},
+		{"+1", 0},
+		{" 1", 0},
+		{"1 ", 0},
+		{"1 K", 0},
+		{"0x10", 0},
+		{"1.5G", 0},
+		{"1e9", 0},
+		{"1k", 0},
+		{"1KB", 0},
+		{"1MiB", 0},
+		{"1P", 0},
+		{"1KK", 0},
+		{"inf", 0},
+	};
+	char problem[256];
+	uint64_t bytes;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int r;
+
+		bytes = 0;
+		r = value_parse_size(cases[i].text, &bytes, problem, sizeof(problem));
+		ok(r == (cases[i].bytes ? 0 : -EINVAL) && bytes == cases[i].bytes,
+		   "--buffer=%s: %" PRIu64, cases[i].text, bytes);
+	}
+	need(value_parse_size("0K", &bytes, problem, sizeof(problem)) < 0);
+	is_str(problem, "size '0K' is out of range: more than 0, below 8388608T", "out of range");
+	need(value_parse_size("1\033", &bytes, problem, sizeof(problem)) < 0);
+	is_str(problem,
+	       "'1\\033' is not a size: a whole number of bytes, or of K, M, G or T, as 512M",
+	       "no size, escaped");
+}
+
+static void test_snapshot(void)
+{
+	struct options options;
+	char problem[256];
+	enum lc_snapshot mode = LC_SNAPSHOT_FORK;
+
+	PARSE(options, "livecore", "1");
+	ok(!options.has_snapshot && options.snapshot == LC_SNAPSHOT_OFF, "off by default");
+	ok(!options.max_passes && !options.precopy_ns && !options.buffer_bytes,
+	   "the engine's own bounds");
+	options_free(&options);
+
+	PARSE(options, "livecore", "--snapshot", "1");
+	ok(options.has_snapshot && options.snapshot == LC_SNAPSHOT_AUTO, "auto by itself");
+	is(options.pids[0], 1, "a plain argument is not its mode");
+	options_free(&options);
+
+	PARSE(options, "livecore", "--passes=3", "--precopy-time=0.5", "1", "--buffer=512M",
+	      "--snapshot=precopy");
+	is(options.snapshot, LC_SNAPSHOT_PRECOPY, "precopy");
+	is(options.max_passes, 3, "passes");
+	is(options.precopy_ns, 500000000, "time");
+	is(options.buffer_bytes, 512 << 20, "memory");
+	options_free(&options);
+
+	PARSE(options, "livecore", "--snapshot=off", "--passes=3", "--snapshot", "--minimal", "-n",
+	      "1");
+	is(options.snapshot, LC_SNAPSHOT_AUTO, "the last one counts; with --minimal and -n");
+	options_free(&options);
+
+	PARSE(options, "livecore", "--snapshot", "--snapshot=off", "--buffer=1", "1");
+	is(options.snapshot, LC_SNAPSHOT_OFF, "off, whatever else is there");
+	options_free(&options);
+
+	need(value_parse_snapshot("\033", &mode, problem, sizeof(problem)) == -EINVAL);
+	is(mode, LC_SNAPSHOT_FORK, "left alone");
+	is_str(problem, "--snapshot is auto, precopy, fork, copy or off, not '\\033'",
+	       "the modes, and the word escaped");
+	for (int i = 0; i < LC_SNAPSHOT_N; i++) {
+		const char *name = lc_snapshot_name((enum lc_snapshot)i);
+
+		ok(strstr(problem, name), "%s is named", name);
+		is(value_parse_snapshot(name, &mode, problem + 100, 100), 0, name);
+		is(mode, i, "and known");
 	}
 }
 
@@ -198,6 +347,15 @@ static void test_usage_errors(void)
 	is(STATUS("livecore", "1", "-o", "/dev/fd/2"), 64, "into standard error");
 	is(STATUS("livecore", "1", "-o", "/dev/stdin"), 64, "into standard input");
 	is(STATUS("livecore", "1", "-o", "-", "--fsync"), 64, "--fsync of a stream");
+	is(STATUS("livecore", "1", "--snapshot=always"), 64, "unknown mode");
+	is(STATUS("livecore", "1", "--snapshot="), 64, "empty mode");
+	is(STATUS("livecore", "1", "--snapshot", "fork"), 64, "a mode that is an argument");
+	is(STATUS("livecore", "1", "--snapshot", "--passes=0"), 64, "no passes");
+	is(STATUS("livecore", "1", "--snapshot", "--precopy-time=0"), 64, "no time");
+	is(STATUS("livecore", "1", "--snapshot", "--buffer=-1"), 64, "less than no memory");
+	is(STATUS("livecore", "1", "--passes=1"), 64, "--passes without --snapshot");
+	is(STATUS("livecore", "1", "--precopy-time=1"), 64, "--precopy-time without --snapshot");
+	is(STATUS("livecore", "1", "--buffer=1"), 64, "--buffer without --snapshot");
 	is(STATUS("livecore", "--help"), 0, "--help");
 	is(STATUS("livecore", "--usage"), 0, "--usage");
 	is(STATUS("livecore", "-V"), 0, "-V");
@@ -231,6 +389,7 @@ static void test_gcore(void)
 	is(STATUS("gcore", "-x", "1"), 2, "unknown option");
 	is(STATUS("gcore", "-o"), 2, "missing argument");
 	is(STATUS("gcore", "abc"), 1, "not a number");
+	is(STATUS("gcore", "--snapshot", "1"), 2, "not the script's");
 	is(STATUS("gcore", "--help"), 0, "--help");
 	is(STATUS("gcore", "-v"), 0, "-v");
 }
@@ -242,6 +401,10 @@ int main(void)
 	test_several();
 	test_pid();
 	test_timeout();
+	test_precopy_time();
+	test_passes();
+	test_size();
+	test_snapshot();
 	test_usage_errors();
 	test_gcore();
 	return tap_done();
