@@ -89,8 +89,10 @@ int elfw_sink_space(const struct elfw_sink *sink, uint64_t *ret_bytes)
 
 void elfw_sink_on_interrupt(struct elfw_sink *sink, bool (*gives_up)(void *arg), void *arg)
 {
-	sink->gives_up = gives_up;
-	sink->gives_up_arg = arg;
+	for (; sink; sink = sink->to) {
+		sink->gives_up = gives_up;
+		sink->gives_up_arg = arg;
+	}
 }
 
 static bool goes_on(const struct elfw_sink *sink, int r)
@@ -182,6 +184,11 @@ int elfw_sink_commit(struct elfw_sink *sink)
 const char *elfw_sink_failed_call(const struct elfw_sink *sink)
 {
 	return atomic_load(&sink->failed_call);
+}
+
+const char *elfw_sink_failed_dir(const struct elfw_sink *sink)
+{
+	return sink->ops->failed_dir ? sink->ops->failed_dir(sink) : NULL;
 }
 
 int elfw_sink_fd(const struct elfw_sink *sink)

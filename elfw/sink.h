@@ -36,6 +36,19 @@ ELFW_MUST_CHECK int elfw_sink_open_file(const char *path, unsigned int flags,
  */
 ELFW_MUST_CHECK int elfw_sink_open_fd(int fd, struct elfw_sink **ret_sink);
 
+/*
+ * For an output that takes one order only: a sink that can seek, and whose elfw_sink_finish() sends
+ * everything to `to` from front to back and finishes that. Until then the core is in a file without
+ * a name in `dir` (mode 0600, gone with the process), and `to` is not touched; what is a hole there
+ * becomes what `to` makes of a gap.
+ *
+ * `to` stays the caller's, nothing was written to it yet, and it outlives the spool. Committing a
+ * spool does nothing: that is `to`'s. elfw_sink_fd() is the temporary file's, elfw_sink_space() the
+ * less of both, elfw_sink_disk_bytes() `to`'s. Returns 0 or -errno of the temporary file.
+ */
+ELFW_MUST_CHECK int elfw_sink_open_spool(struct elfw_sink *to, const char *dir,
+					 struct elfw_sink **ret_sink);
+
 /* True if writes may come in any order, and from several threads at once (ranges not overlapping).
  */
 bool elfw_sink_can_seek(const struct elfw_sink *sink);
@@ -74,7 +87,8 @@ ELFW_MUST_CHECK int elfw_sink_clear(struct elfw_sink *sink, uint64_t off, uint64
 /*
  * What to do when a signal interrupts: without this, every call returns -EINTR then, as above. With
  * it, a call goes on unless `gives_up(arg)` is true: a signal that is no reason to stop, such as
- * one that the program ignores, costs nothing. Must be safe to call from any thread.
+ * one that the program ignores, costs nothing. Must be safe to call from any thread. A spool begins
+ * with what its output has, and what it is given here its output is given too.
  */
 void elfw_sink_on_interrupt(struct elfw_sink *sink, bool (*gives_up)(void *arg), void *arg);
 
@@ -88,6 +102,10 @@ ELFW_MUST_CHECK int elfw_sink_commit(struct elfw_sink *sink);
 
 /* The first error's system call, a static string such as "write"; NULL: none. */
 const char *elfw_sink_failed_call(const struct elfw_sink *sink);
+
+/* The directory of the temporary file, if the first error of a spool was on that, as it was named
+ * to elfw_sink_open_spool(); NULL: on the output itself, or none. */
+const char *elfw_sink_failed_dir(const struct elfw_sink *sink);
 
 /* A descriptor through which what was written can be read again (for elfw_check_fd), or -1. */
 int elfw_sink_fd(const struct elfw_sink *sink);

@@ -589,7 +589,7 @@ static int open_stream(int dir_fd, const char *name, unsigned int flags,
 	return elfw_sink_stream_new(fd, true, flags, ret_sink);
 }
 
-/* Takes over `dir_fd` and `name`, also on failure. */
+/* Takes over `dir_fd` and `name`, also on failure. Without a name it cannot be committed. */
 static int open_new(int dir_fd, char *name, unsigned int flags, struct elfw_sink **ret_sink)
 {
 	struct file_sink *file = file_alloc(&new_ops);
@@ -610,6 +610,29 @@ static int open_new(int dir_fd, char *name, unsigned int flags, struct elfw_sink
 		return r;
 	}
 	*ret_sink = &file->sink;
+	return 0;
+}
+
+int elfw_sink_nameless_new(const char *dir, unsigned int flags, struct elfw_sink **ret_sink)
+{
+	int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct elfw_sink *sink;
+	struct file_sink *file;
+	int r;
+
+	if (dir_fd < 0)
+		return -errno;
+	r = open_new(dir_fd, NULL, flags, &sink);
+	if (r < 0)
+		return r;
+	file = to_file(sink);
+	if (file->tmp_name[0] && unlinkat(file->dir_fd, file->tmp_name, 0) < 0) {
+		r = -errno;
+		new_close(sink);
+		return r;
+	}
+	file->tmp_name[0] = '\0';
+	*ret_sink = sink;
 	return 0;
 }
 

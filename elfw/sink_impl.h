@@ -34,11 +34,14 @@ struct elfw_sink_ops {
 	uint64_t (*disk_bytes)(const struct elfw_sink *sink);
 	/* Undoes what was not committed, frees the sink. May spoil errno. */
 	void (*close)(struct elfw_sink *sink);
+	/* As elfw_sink_failed_dir(); NULL: there is only one file. */
+	const char *(*failed_dir)(const struct elfw_sink *sink);
 };
 
 struct elfw_sink {
 	const struct elfw_sink_ops *ops;
 	int fd;
+	struct elfw_sink *to; /* a spool's: what it ends in; NULL: this is the output itself */
 	bool committed;
 	bool (*gives_up)(void *arg); /* after a signal; NULL: always */
 	void *gives_up_arg;
@@ -57,6 +60,13 @@ size_t elfw_sink_zeros(uint64_t len, struct iovec *iov, int *ret_n_iov);
 
 /* What a file of `fd`'s file system may still take from `pos` on, RLIMIT_FSIZE included. */
 int elfw_sink_file_space(int fd, uint64_t pos, uint64_t *ret_bytes);
+
+/* A new file in `dir` that has no name and gets none: it is gone when it is closed. */
+int elfw_sink_nameless_new(const char *dir, unsigned int flags, struct elfw_sink **ret_sink);
+
+/* As elfw_sink_open_spool(), with the flags above. */
+int elfw_sink_spool_new(struct elfw_sink *to, const char *dir, unsigned int flags,
+			struct elfw_sink **ret_sink);
 
 /* A stream on `fd`; `owned`: closed with the sink, at once on failure. */
 int elfw_sink_stream_new(int fd, bool owned, unsigned int flags, struct elfw_sink **ret_sink);

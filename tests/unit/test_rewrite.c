@@ -512,6 +512,37 @@ static void model_passed(uint64_t base)
 	free(model);
 }
 
+/* The contents of a spool's file are what a file would be; what it ends in is too. */
+static void model_spool(unsigned int flags, bool to_pipe)
+{
+	uint8_t *model = malloc(MODEL_SIZE);
+	struct elfw_sink *sink, *to;
+	struct reader reader = {.fd = -1};
+	int fds[2] = {-1, -1};
+
+	need(model);
+	if (to_pipe) {
+		need(pipe(fds) == 0 && elfw_sink_open_fd(fds[1], &to) == 0);
+		reader_start(&reader, fds[0], MODEL_SIZE + 1);
+	} else {
+		need(elfw_sink_open_file("new", 0, &to) == 0);
+	}
+	need(elfw_sink_spool_new(to, ".", flags, &sink) == 0);
+	run_model(sink, elfw_sink_fd(sink), 0, model, false);
+	elfw_sink_close(sink);
+	if (!to_pipe)
+		is_file(elfw_sink_fd(to), 0, model, MODEL_SIZE, "a spooled file is the model");
+	elfw_sink_close(to);
+	if (to_pipe) {
+		close(fds[1]);
+		reader_join(&reader);
+		is(reader.len, MODEL_SIZE, "every byte arrived");
+		is_mem(reader.data, model, MODEL_SIZE, "a spooled pipe is the model");
+		free(reader.data);
+	}
+	free(model);
+}
+
 static void test_models(const char *what)
 {
 	static const uint64_t bases[] = {0, 1, 100, BLOCK, 3 * BLOCK + 1234, MODEL_SIZE + 77};
@@ -522,6 +553,8 @@ static void test_models(const char *what)
 	model_file(ELFW_SINK_NO_TMPFILE);
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]) && bases[i] <= MODEL_SIZE; i++)
 		model_passed(bases[i]);
+	model_spool(0, true);
+	model_spool(ELFW_SINK_NO_TMPFILE, false);
 }
 
 static void test_models_injected(void)
