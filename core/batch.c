@@ -59,12 +59,13 @@ struct lc_batch *lc_batch_new(void)
 
 	if (!batch)
 		return NULL;
-	batch->buf = mmap(NULL, LC_BATCH_SIZE, PROT_READ | PROT_WRITE,
+	batch->own = mmap(NULL, LC_BATCH_SIZE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (batch->buf == MAP_FAILED) {
+	if (batch->own == MAP_FAILED) {
 		free(batch);
 		return NULL;
 	}
+	batch->buf = batch->own;
 	return batch;
 }
 
@@ -81,7 +82,7 @@ void lc_batch_free(struct lc_batch *batch)
 		return;
 	close_files(batch);
 	lc_ranges_free(&batch->unread);
-	munmap(batch->buf, LC_BATCH_SIZE);
+	munmap(batch->own, LC_BATCH_SIZE);
 	free(batch);
 }
 
@@ -90,6 +91,7 @@ int lc_batch_take(struct lc_batch *batch, struct lc_pieces *walk)
 	batch->n = 0;
 	batch->len = 0;
 	batch->unread.n = 0;
+	batch->buf = batch->own;
 	while (batch->n < LC_MEMSRC_MAX_RANGES && batch->len < LC_BATCH_SIZE) {
 		struct lc_piece *piece = &batch->pieces[batch->n];
 		const struct lc_pieces before = *walk;
@@ -270,7 +272,20 @@ int lc_batch_read(struct lc_batch *batch, const struct lc_memsrc *src, const uin
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink)
+int lc_batch_keep(const struct lc_batch *batch, struct lc_arena *arena)
+{
+	uint64_t at = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < batch->n; i++) {
+		r = lc_arena_keep(arena, batch->pieces[i].off, batch->pieces[i].len,
+				  batch->buf + at);
+		at += batch->pieces[i].len;
+	}
+	return r;
+}
+
+int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink, bool again)
 {
 	uint64_t at = 0;
 
@@ -280,7 +295,8 @@ int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink)
 
 		while (i < batch->n && batch->pieces[i].off == off + len)
 			len += batch->pieces[i++].len;
-		r = elfw_sink_write(sink, off, batch->buf + at, len, NULL);
+		r = again ? elfw_sink_rewrite(sink, off, batch->buf + at, len)
+			  : elfw_sink_write(sink, off, batch->buf + at, len, NULL);
 		if (r < 0)
 			return r;
 		at += len;

@@ -4,6 +4,7 @@
 #define LC_BATCH_H
 
 #include "../elfw/sink.h"
+#include "arena.h"
 #include "livecore.h"
 #include "memsrc.h"
 #include "pieces.h"
@@ -22,7 +23,8 @@ void lc_ranges_sort(struct lc_ranges *ranges);
 void lc_ranges_free(struct lc_ranges *ranges);
 
 struct lc_batch {
-	uint8_t *buf; /* LC_BATCH_SIZE bytes: the contents of the pieces, one after the other */
+	uint8_t *buf; /* the contents of the pieces, one after the other: `own`, or lent */
+	uint8_t *own; /* LC_BATCH_SIZE bytes */
 	size_t n;
 	uint64_t len;
 	struct lc_ranges unread; /* pages that could not be read; they are zero in `buf` */
@@ -44,8 +46,11 @@ LC_MUST_CHECK int lc_batch_take(struct lc_batch *batch, struct lc_pieces *walk);
 LC_MUST_CHECK int lc_batch_read(struct lc_batch *batch, const struct lc_memsrc *src,
 				const uint8_t *own_vdso, uint64_t page_size);
 
-/* Writes all of it; pieces that follow one another in the core are one write. Returns 0 or the
- * sink's error. */
-LC_MUST_CHECK int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink);
+/* Notes in the arena, which lent the buffer, where its contents belong. Returns 0 or -ENOMEM. */
+LC_MUST_CHECK int lc_batch_keep(const struct lc_batch *batch, struct lc_arena *arena);
+
+/* Writes all of it; pieces that follow one another in the core are one write. `again`:
+ * something else may have been written there before. Returns 0 or the sink's error. */
+LC_MUST_CHECK int lc_batch_write(const struct lc_batch *batch, struct elfw_sink *sink, bool again);
 
 #endif

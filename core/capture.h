@@ -1,70 +1,112 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* How the contents of a plan get into a sink: one file for each strategy. */
+/*
+ * How the contents of a process get into a core: one file for each strategy behind this table, and
+ * one line in the list. dump.c calls them in this order:
+ *
+ *   probe, prepare      the target runs; prepare may stop it and let it go again
+ *   == last freeze ==   registers, stopped, mappings and plan, place; what `cover` does not have
+ *                       is read
+ *   == thaw ==          read_rest (by the thread that holds the target), what was kept is written,
+ *                       finish
+ *   end                 whatever happened before
+ *
+ * Where a function fails with the target alive and well, the strategy gives way to the next.
+ */
 #ifndef LC_CAPTURE_H
 #define LC_CAPTURE_H
 
-#include <stdatomic.h>
+#include "frozen.h"
+#include "inject.h"
+#include "pagelist.h"
+#include "team.h"
 
-#include "../elfw/sink.h"
-#include "batch.h"
-#include "livecore.h"
-#include "memsrc.h"
-#include "pieces.h"
-
-/* For how many seconds the output may take nothing while the target waits: a pipe that nobody
- * reads, a disk that hangs. One batch in that time is 35 KiB/s. */
-#define LC_STALL_S 30
-
-/* Threads that wait to read and write, with their buffers. */
-struct lc_team;
-
-/* Starts zeroed but for what the caller lends. */
-struct lc_capture {
-	const struct lc_memsrc *memsrc;
-	struct lc_pieces *pieces;
-	struct elfw_sink *sink;
-	uint64_t page_size;
-	const volatile sig_atomic_t *abort;
-	/* Done first, by the thread that writes: what must precede the contents in a stream. May be
-	 * NULL. Returns 0 or the sink's error. */
-	int (*prologue)(void *arg);
-	void *prologue_arg;
-	/* CLOCK_MONOTONIC, UINT64_MAX: never. Then the target is let go, and what was not read is
-	 * lost. */
-	uint64_t deadline_ns;
-	/* Called every few milliseconds by the thread that called: 0 goes on, 1 lets the target go
-	 * early, -errno gives up. May be NULL. */
-	int (*look)(void *arg);
-	void *look_arg;
-	_Atomic uint64_t *done; /* bytes that are in the sink, for who watches */
-
-	/* What the plan holds and the target did not give; sorted by lc_capture_finish(). */
-	struct lc_ranges unread;
-	bool cut_short; /* by the deadline, by look() or because the output stood still */
-	bool stalled;   /* the last of these */
+/* What a strategy works with: all of it is dump.c's but `own`. */
+struct lc_snap {
+	const struct lc_target *target;
+	const struct lc_request *request;
+	struct elfw_sink *sink; /* one that can seek, but under off */
+	struct lc_result *result;
+	struct lc_prep *prep;
+	struct lc_frozen *frozen; /* empty until the last freeze */
+	struct lc_capture *capture;
+	struct lc_arena arena;    /* reserved by prepare; empty: what is read is written at once */
+	struct lc_pagelist pages; /* of the last freeze */
+	bool no_zero_page;        /* the zero page need not be told from others, see there */
+	_Atomic uint64_t *seizing_ns;
+	_Atomic bool *freezing;
+	_Atomic uint64_t *done, *total; /* for who watches, bytes */
+	void *own;
 };
 
-/* Starts the threads and touches their memory, before the freeze. The sink and the bytes that are
- * to be copied decide how many there are. Returns 0 or -ENOMEM. */
-LC_MUST_CHECK int lc_team_start(const struct elfw_sink *sink, uint64_t data_bytes,
-				struct lc_team **ret_team);
+/* All return 0 or -errno with the reason in the error, in words that complete "... is not to be had:".
+ * Any but prepare, read_rest and end may be NULL. */
+struct lc_strategy {
+	enum lc_snapshot snapshot;
+	/* Changes nothing. */
+	int (*probe)(struct lc_snap *snap, struct lc_err *err);
+	/* Reserves what is needed inside the freeze, and does what can be done before it. */
+	int (*prepare)(struct lc_snap *snap, struct lc_err *err);
+	/* All threads are stopped, and the registers are read. */
+	int (*stopped)(struct lc_snap *snap, struct lc_err *err);
+	/* The plan is made: gives every segment its place, frozen->layout. NULL: one after the other. */
+	int (*place)(struct lc_snap *snap, struct lc_err *err);
+	/* What need not be read inside the freeze. */
+	struct lc_cover (*cover)(struct lc_snap *snap);
+	/* What was covered, from wherever the strategy has it. */
+	int (*read_rest)(struct lc_snap *snap, struct lc_err *err);
+	/* Everything is written but the head of the core. */
+	int (*finish)(struct lc_snap *snap, struct lc_err *err);
+	/* Undoes what prepare and stopped did to the target. By the thread that holds it. */
+	void (*end)(struct lc_snap *snap);
+};
 
-/* Ends them; accepts NULL. A thread that is caught in a read that does not return stays behind,
- * with the memory it needs, until the program ends. */
-void lc_team_end(struct lc_team *team);
+extern const struct lc_strategy lc_strategy_precopy, lc_strategy_fork, lc_strategy_copy,
+	lc_strategy_off;
+
+/* In the order in which they are tried; ends with off, which is always to be had. */
+extern const struct lc_strategy *const lc_strategies[];
+
+/* ---- for the strategies ------------------------------------------------------------------- */
+
+/* As lc_threads_freeze() with the request's bounds. */
+LC_MUST_CHECK int lc_snap_freeze(struct lc_snap *snap, struct lc_threads *threads,
+				 struct lc_err *err);
+
+/* Lets go, and adds the stop to the figures. */
+void lc_snap_thaw(struct lc_snap *snap, struct lc_threads *threads);
+
+/* lc_inject_open() in one of the threads, all of which are stopped. Refused as well if one is not: it is
+ * free only when the holding thread has ended, which has more to do. */
+LC_MUST_CHECK int lc_snap_inject(struct lc_snap *snap, const struct lc_threads *threads,
+				 const struct lc_code *code, struct lc_inject *inject,
+				 struct lc_err *err);
 
 /*
- * Stop-and-copy. Returns as soon as the target is not needed any more: when everything was read,
- * though not yet written, or when reading was cut short. Returns 0, -EINTR if aborted, -ESRCH if
- * the target died, -ENOMEM, or the sink's error.
+ * Mappings and plan of the target as it runs now, into `ret_now` (starts zeroed,
+ * lc_frozen_free() frees it): what can be known before the freeze of what will be read in it.
  */
-LC_MUST_CHECK int lc_capture_stop(struct lc_capture *capture, struct lc_team *team,
-				  struct lc_err *err);
+LC_MUST_CHECK int lc_snap_look(struct lc_snap *snap, struct lc_frozen *ret_now, struct lc_err *err);
 
-/* Waits until all is written. Same result; due after lc_capture_stop() in every case. */
-LC_MUST_CHECK int lc_capture_finish(struct lc_capture *capture, struct lc_team *team,
-				    struct lc_err *err);
+/* The bytes of that plan which `cover` does not have. */
+LC_MUST_CHECK int lc_snap_measure(struct lc_snap *snap, const struct lc_frozen *now,
+				  struct lc_cover cover, uint64_t *ret_bytes, struct lc_err *err);
 
-void lc_capture_free(struct lc_capture *capture);
+/* Reserves the arena, within the request's bound. Returns 0 or -ENOMEM with the figures. */
+LC_MUST_CHECK int lc_snap_reserve(struct lc_snap *snap, uint64_t bytes, struct lc_err *err);
+
+/* Refuses a stop that would take `ns` where the request allows less. Returns 0 or -ETIME. */
+LC_MUST_CHECK int lc_snap_check_freeze(const struct lc_snap *snap, uint64_t ns, struct lc_err *err);
+
+/* What copying so many bytes inside the freeze takes. */
+static inline uint64_t lc_snap_copy_ns(uint64_t bytes)
+{
+	return bytes / 3; /* 3 GB/s: measured 3 to 6 on two cores, into memory that was touched */
+}
+
+/* And stopping, reading registers and letting go of so many threads. */
+static inline uint64_t lc_snap_stop_ns(size_t n_threads)
+{
+	return 1000000 + n_threads * 30000;
+}
 
 #endif

@@ -4,6 +4,8 @@
  *
  *   prepare (the target runs) == freeze: registers, mappings, plan, read == thaw; write, finish
  *
+ * for one strategy after the other, until one of them does not give way (capture.h).
+ *
  * What is between prepare and thaw runs in a thread of its own, the holder. ptrace(2) binds a
  * tracee to the thread that seized it, and that thread's exit is the only thing that releases a
  * tracee which did not stop: so it ends as soon as it has let go. Meanwhile the thread that called
@@ -11,14 +13,13 @@
  * ended.
  */
 #include <pthread.h>
-#include <sched.h>
+#include <stdlib.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
-#include "caller.h"
+#include "capture.h"
 #include "err.h"
-#include "frozen.h"
 #include "sharers.h"
 
 /* What was prepared for a process that executes another program meanwhile is prepared anew. */
@@ -34,6 +35,11 @@ struct job {
 	struct lc_prep prep;
 	struct lc_frozen frozen;
 	struct lc_capture capture;
+	const struct lc_strategy *strategy;
+	struct lc_snap snap;
+	struct elfw_sink *output; /* what `sink` is, or is a spool for */
+	struct elfw_sink *spool;
+	bool gave_way;
 
 	sigset_t mask; /* the caller's */
 	int r;         /* the holder's */
@@ -111,8 +117,31 @@ static int prepare(struct job *job)
 		r = open_and_estimate(job);
 	if (r == 0 && lc_sharers_find(job->target, job->prep.info.tid, &job->result->sharers) < 0)
 		r = lc_err_set(job->err, ENOMEM, LC_STAGE_TARGET, "out of memory");
-	leave_signals_to_team();
 	return r;
+}
+
+/*
+ * Where a strategy fails, the next may not: unless the target has ended or is another program now, the
+ * output fails, or somebody wants an end.
+ */
+static int or_give_way(struct job *job, int r)
+{
+	struct lc_err ended;
+
+	if (r < 0 && r != -EINTR && r != -ESTALE && job->err->stage != LC_STAGE_OUTPUT &&
+	    !lc_aborted(job->request->abort) && lc_target_check_alive(job->target, &ended) == 0)
+		job->gave_way = true;
+	return r;
+}
+
+static int prepare_strategy(struct job *job)
+{
+	const struct lc_strategy *s = job->strategy;
+	int r = s->probe ? s->probe(&job->snap, job->err) : 0;
+
+	if (r == 0 && s->prepare)
+		r = s->prepare(&job->snap, job->err);
+	return or_give_way(job, r);
 }
 
 /* ---- inside the freeze -------------------------------------------------------------------- */
@@ -165,7 +194,11 @@ static void fill_capture(struct job *job)
 		.look = look,
 		.look_arg = job,
 		.done = &job->done,
+		.arena = job->snap.arena.mem ? &job->snap.arena : NULL,
+		.rewrites = job->strategy->place,
 	};
+	p->pieces.cover = job->strategy->cover ? job->strategy->cover(&job->snap)
+					       : (struct lc_cover){0};
 	atomic_store(&job->total, f->plan.data_bytes);
 }
 
@@ -195,15 +228,22 @@ static int read_registers(struct job *job)
 	return r;
 }
 
+/* A snapshot learns all pages at once, and asks the list for them twice. */
 static int plan_memory(struct job *job)
 {
 	struct lc_prep *p = &job->prep;
 	struct lc_frozen *f = &job->frozen;
-	int r = lc_frozen_plan(p, f, &job->result->losses, job->err);
+	bool listed = job->strategy->snapshot != LC_SNAPSHOT_OFF;
+	int r;
 
+	p->no_zero_page = job->snap.no_zero_page;
+	p->pages = listed ? &job->snap.pages : NULL;
+	r = lc_frozen_plan(p, f, &job->result->losses, job->err);
 	if (r == 0)
 		r = lc_frozen_add_files(p, f, job->err);
-	if (r == 0)
+	if (r == 0 && job->strategy->place)
+		r = job->strategy->place(&job->snap, job->err);
+	else if (r == 0)
 		r = lc_frozen_layout(f, lc_frozen_notes_len(p), p->page_size, job->err);
 	return r;
 }
@@ -215,8 +255,15 @@ static int read_memory(struct job *job)
 	fill_capture(job);
 	if (job->frozen.plan.data_bytes == 0 && !job->capture.prologue)
 		return 0;
-	r = lc_capture_stop(&job->capture, job->prep.team, job->err);
-	return r == -ESRCH ? lc_target_has_ended(job->target, job->err) : r;
+	r = lc_team_read(&job->capture, job->prep.team, job->err);
+	if (r == -ESRCH)
+		return lc_target_has_ended(job->target, job->err);
+	job->result->snapshot.bytes_inside = atomic_load(&job->capture.bytes_read);
+	/* the next strategy may do with less time, and the last one says what it lost */
+	if (r == 0 && job->capture.cut_short && job->strategy->snapshot != LC_SNAPSHOT_OFF)
+		return lc_err_set(job->err, ETIME, LC_STAGE_COPY,
+				  "the process had to be let go before everything was read");
+	return r;
 }
 
 static int while_frozen(struct job *job)
@@ -228,22 +275,15 @@ static int while_frozen(struct job *job)
 	res->stop_ns = lap(&mark);
 	r = read_registers(job);
 	res->registers_ns = lap(&mark);
+	if (r == 0 && job->strategy->stopped)
+		r = or_give_way(job, job->strategy->stopped(&job->snap, job->err));
 	if (r == 0)
 		r = plan_memory(job);
 	res->mappings_ns = lap(&mark);
 	if (r == 0)
-		r = read_memory(job);
+		r = or_give_way(job, read_memory(job));
 	res->copy_ns = lap(&mark);
 	return r;
-}
-
-/* Who promises when the target is let go must be on a processor then, however busy the machine is:
- * it only sleeps and looks. Without CAP_SYS_NICE it does what it can. */
-static void keep_time(void)
-{
-	const struct sched_param param = {.sched_priority = 1};
-
-	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
 }
 
 /* Letting go takes time too, some 5 us for each thread. */
@@ -266,44 +306,22 @@ static size_t count_threads(const struct lc_threads *threads)
 	return n;
 }
 
-static void note_freeze(struct lc_result *res, uint64_t frozen_ns)
-{
-	struct lc_snapshot_figures *s = &res->snapshot;
-
-	res->frozen_ns += frozen_ns;
-	if (s->n_freezes < LC_FREEZES_MAX)
-		s->freezes_ns[s->n_freezes] = frozen_ns;
-	s->n_freezes++;
-}
-
 static int freeze_and_read(struct job *job)
 {
-	struct lc_freeze_options options = {.timeout_ns = job->request->timeout_ns,
-					    .max_freeze_ns = job->request->max_freeze_ns,
-					    .abort = job->request->abort,
-					    .seizing_ns = &job->seizing_ns};
 	struct lc_frozen *f = &job->frozen;
 	struct lc_result *res = job->result;
 	uint64_t mark;
 	int r;
 
-	atomic_store(&job->freezing, true);
-	lc_caller_raise(job->request->for_caller);
-	r = lc_threads_freeze(job->target, &options, &f->threads, job->err);
-	lc_caller_lower(job->request->for_caller);
-	atomic_store(&job->freezing, false);
+	r = lc_snap_freeze(&job->snap, &f->threads, job->err);
 	if (r < 0)
 		return r;
 	f->deadline_ns = freeze_deadline(&f->threads, job->request->max_freeze_ns);
-	if (f->deadline_ns)
-		keep_time();
 	r = while_frozen(job);
 	res->n_threads = count_threads(&f->threads);
 	mark = lc_now_ns();
-	lc_threads_thaw(&f->threads);
+	lc_snap_thaw(&job->snap, &f->threads);
 	res->thaw_ns = lap(&mark);
-	note_freeze(res, mark - f->threads.interrupted_ns);
-	res->n_passes = f->threads.passes;
 	res->n_mappings = f->vmas.n;
 	return r;
 }
@@ -325,8 +343,15 @@ static void *hold(void *arg)
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	pthread_sigmask(SIG_SETMASK, &job->mask, NULL);
 	job->r = prepare(job);
+	leave_signals_to_team();
+	if (job->r == 0)
+		job->r = prepare_strategy(job);
 	if (job->r == 0)
 		job->r = freeze_and_read(job);
+	if (job->r == 0 && job->strategy->read_rest)
+		job->r = or_give_way(job, job->strategy->read_rest(&job->snap, job->err));
+	if (job->strategy->end)
+		job->strategy->end(&job->snap);
 	explain_end(job);
 	pthread_mutex_lock(&job->lock);
 	job->has_ended = true;
@@ -337,23 +362,36 @@ static void *hold(void *arg)
 
 /* ---- after the thaw: the caller's thread -------------------------------------------------- */
 
-static int write_rest(struct job *job)
+static int write_head_and_tail(struct job *job)
 {
-	struct lc_prep *p = &job->prep;
-	struct lc_frozen *f = &job->frozen;
+	const struct lc_frozen *f = &job->frozen;
 	bool can_seek = elfw_sink_can_seek(job->sink);
-	int r = can_seek ? write_head(job) : 0;
+	int r = 0;
 
 	job->result->n_segments = f->plan.n;
-	lc_frozen_lose_unread(&job->capture, !can_seek, &job->result->losses);
-	if (r == 0 && job->capture.unread.n && can_seek)
-		r = lc_frozen_uncover(p, f, &job->capture, &job->result->n_segments, job->err);
+	if (job->capture.unread.n && can_seek)
+		r = lc_frozen_uncover(&job->prep, &job->frozen, &job->capture,
+				      &job->result->n_segments, job->err);
+	else if (can_seek)
+		r = write_head(job);
 	if (r == 0)
 		r = elfw_image_write_tail(job->sink, &f->arch->abi, &f->layout);
+	return r < 0 ? lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r))
+		     : 0;
+}
+
+static int write_rest(struct job *job)
+{
+	int r = job->strategy->finish ? job->strategy->finish(&job->snap, job->err) : 0;
+
+	lc_frozen_lose_unread(&job->capture, !elfw_sink_can_seek(job->sink),
+			      &job->result->losses);
+	if (r == 0)
+		r = write_head_and_tail(job);
 	if (r < 0)
-		return lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r));
-	job->result->bytes = f->layout.size;
-	job->result->bytes_read = f->plan.data_bytes;
+		return r;
+	job->result->bytes = job->frozen.layout.size;
+	job->result->bytes_read = job->frozen.plan.data_bytes;
 	return 0;
 }
 
@@ -363,7 +401,7 @@ static int finish(struct job *job)
 	int r = job->r;
 
 	if (r == 0)
-		r = lc_capture_finish(&job->capture, job->prep.team, job->err);
+		r = lc_team_finish(&job->capture, job->prep.team, job->err);
 	/* before anything else that it uses goes away */
 	lc_team_end(job->prep.team);
 	job->prep.team = NULL;
@@ -375,9 +413,17 @@ static int finish(struct job *job)
 static void name_failed_call(const struct job *job, int r)
 {
 	const char *call = elfw_sink_failed_call(job->sink);
+	const char *dir = elfw_sink_failed_dir(job->sink);
 
-	if (r < 0 && job->err->stage == LC_STAGE_OUTPUT && call)
+	if (r >= 0 || job->err->stage != LC_STAGE_OUTPUT || !call)
+		return;
+	if (!dir) {
 		lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "%s: %s", call, strerror(-r));
+		return;
+	}
+	lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write the temporary file in %.200s: %s: %s",
+		   dir, call, strerror(-r));
+	lc_err_hint(job->err, "name a directory with more room in TMPDIR, or write to a file");
 }
 
 /* Waits for the holder's end, for 20 ms at most. Called with the lock held. */
@@ -459,7 +505,6 @@ static void init_job(struct job *job)
 {
 	pthread_condattr_t attr;
 
-	lc_prep_init(&job->prep, job->target, job->request);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&job->ended, &attr);
@@ -469,11 +514,69 @@ static void init_job(struct job *job)
 
 static void free_job(struct job *job)
 {
+	pthread_cond_destroy(&job->ended);
+	pthread_mutex_destroy(&job->lock);
+}
+
+/* Directories for files that may be large and outlive nobody: not /tmp, which is often memory. */
+static const char *spool_dir(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir && *dir ? dir : "/var/tmp";
+}
+
+/* A strategy writes in any order. */
+static int open_spool(struct job *job)
+{
+	int r;
+
+	job->sink = job->output;
+	if (job->strategy->snapshot == LC_SNAPSHOT_OFF || elfw_sink_can_seek(job->output))
+		return 0;
+	r = elfw_sink_open_spool(job->output, spool_dir(), &job->spool);
+	if (r < 0)
+		return lc_err_set(job->err, -r, LC_STAGE_TARGET,
+				  "the output takes one order only, and no temporary file can be "
+				  "made in %.200s: %s",
+				  spool_dir(), strerror(-r));
+	job->sink = job->spool;
+	job->result->snapshot.spooled = true;
+	return 0;
+}
+
+static void begin_attempt(struct job *job, const struct lc_strategy *strategy)
+{
+	struct lc_result *res = job->result;
+
+	job->strategy = strategy;
+	job->gave_way = false;
+	job->has_ended = false;
+	job->capture = (struct lc_capture){0};
+	job->frozen = (struct lc_frozen){0};
+	lc_prep_init(&job->prep, job->target, job->request);
+	atomic_store(&job->done, 0);
+	atomic_store(&job->total, 0);
+	lc_losses_free(&res->losses);
+	lc_sharers_free(&res->sharers);
+	res->snapshot.taken = strategy->snapshot;
+	res->snapshot.tracker = NULL;
+	res->snapshot.spooled = false;
+	res->snapshot.n_passes = 0;
+	res->snapshot.bytes_inside = res->snapshot.bytes_outside = res->snapshot.dirty_rate = 0;
+	*job->err = (struct lc_err){0};
+}
+
+static void end_attempt(struct job *job)
+{
 	lc_capture_free(&job->capture);
 	lc_frozen_free(&job->frozen);
 	lc_prep_free(&job->prep);
-	pthread_cond_destroy(&job->ended);
-	pthread_mutex_destroy(&job->lock);
+	lc_arena_free(&job->snap.arena);
+	lc_pagelist_free(&job->snap.pages);
+	elfw_sink_close(job->spool);
+	job->spool = NULL;
+	job->sink = job->output;
 }
 
 /* All signals go to the holder and the team: a handler that interrupts this thread serves nobody.
@@ -496,12 +599,95 @@ static int run_holder(struct job *job)
 	return end == PTHREAD_CANCELED ? explain_caught(job) : job->r;
 }
 
+static int run_strategy(struct job *job)
+{
+	int r = or_give_way(job, open_spool(job));
+
+	if (r < 0)
+		return r;
+	job->snap = (struct lc_snap){
+		.target = job->target,
+		.request = job->request,
+		.sink = job->sink,
+		.result = job->result,
+		.prep = &job->prep,
+		.frozen = &job->frozen,
+		.capture = &job->capture,
+		.seizing_ns = &job->seizing_ns,
+		.freezing = &job->freezing,
+		.done = &job->done,
+		.total = &job->total,
+	};
+	job->r = run_holder(job);
+	r = finish(job);
+	name_failed_call(job, r);
+	return r;
+}
+
+static void note_passed_over(struct job *job)
+{
+	struct lc_snapshot_figures *s = &job->result->snapshot;
+	struct lc_passed_over *p = &s->passed_over[s->n_passed_over++];
+
+	p->snapshot = job->strategy->snapshot;
+	memcpy(p->reason, job->err->text, sizeof(p->reason));
+}
+
+/* What was written so far is not the next one's. */
+static int clear_output(struct job *job)
+{
+	int r = elfw_sink_can_seek(job->output) ? elfw_sink_clear(job->output, 0, INT64_MAX) : 0;
+
+	return r < 0 ? lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r))
+		     : 0;
+}
+
+static int refuse_named(struct job *job)
+{
+	char reason[LC_TEXT_SIZE];
+
+	memcpy(reason, job->err->text, sizeof(reason));
+	lc_err_set(job->err, ENOTSUP, LC_STAGE_TARGET, "the snapshot %s is not to be had: %.400s",
+		   lc_snapshot_name(job->strategy->snapshot), reason);
+	lc_err_hint(job->err, "--snapshot without a mode takes the first one that is to be had");
+	return -ENOTSUP;
+}
+
+static bool is_asked_for(const struct lc_request *request, enum lc_snapshot snapshot)
+{
+	if (request->minimal)
+		return snapshot == LC_SNAPSHOT_OFF;
+	return request->snapshot == LC_SNAPSHOT_AUTO || request->snapshot == snapshot;
+}
+
+static int try_strategies(struct job *job)
+{
+	int r = 0;
+
+	for (size_t i = 0; lc_strategies[i]; i++) {
+		if (!is_asked_for(job->request, lc_strategies[i]->snapshot))
+			continue;
+		begin_attempt(job, lc_strategies[i]);
+		r = run_strategy(job);
+		end_attempt(job);
+		if (!job->gave_way || lc_strategies[i]->snapshot == LC_SNAPSHOT_OFF)
+			return r;
+		if (job->request->snapshot != LC_SNAPSHOT_AUTO)
+			return refuse_named(job);
+		note_passed_over(job);
+		r = clear_output(job);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
 int lc_dump(struct lc_target *target, const struct lc_request *request, struct elfw_sink *sink,
 	    struct lc_result *ret_result, struct lc_err *err)
 {
 	struct job job = {.target = target,
 			  .request = request,
-			  .sink = sink,
+			  .output = sink,
 			  .result = ret_result,
 			  .err = err};
 	uint64_t start = lc_now_ns();
@@ -511,9 +697,7 @@ int lc_dump(struct lc_target *target, const struct lc_request *request, struct e
 	*err = (struct lc_err){0};
 	init_job(&job);
 	elfw_sink_on_interrupt(sink, is_aborted, (void *)(uintptr_t)request);
-	job.r = run_holder(&job);
-	r = finish(&job);
-	name_failed_call(&job, r);
+	r = try_strategies(&job);
 	/* the request is the caller's */
 	elfw_sink_on_interrupt(sink, NULL, NULL);
 	free_job(&job);

@@ -92,7 +92,14 @@ int lc_frozen_plan(struct lc_prep *p, struct lc_frozen *f, struct lc_losses *los
 	lc_mapfile_settle(&p->file, &f->vmas);
 	p->pagemap.deadline_ns = f->deadline_ns;
 	lc_pagemap_restart(&p->pagemap, user_limit(&f->vmas));
-	r = lc_plan_make(&in, losses, &f->plan);
+	p->pagemap.list = NULL;
+	if (p->pages)
+		r = lc_pagelist_fill(p->pages, &p->pagemap, &f->vmas, p->no_zero_page);
+	if (r == 0) {
+		p->pagemap.list = p->pages;
+		p->pagemap.next = 0;
+		r = lc_plan_make(&in, losses, &f->plan);
+	}
 	if (r == -ESRCH)
 		return lc_frozen_refuse_stale(p, err);
 	if (r < 0)

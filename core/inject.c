@@ -186,12 +186,12 @@ static int resume(const struct lc_inject *inject, pid_t tid, int request, unsign
 static int call_in(const struct lc_inject *inject, pid_t tid, const uint8_t *regs, uint64_t stack,
 		   const struct lc_call *call, unsigned int *ret_stop)
 {
-	const struct lc_call_abi *abi = inject->in->code->abi;
+	const struct lc_call_abi *abi = inject->in.code->abi;
 	uint8_t set[LC_GENERAL_REGS_MAX];
 	int r;
 
 	memcpy(set, regs, inject->regs_len);
-	abi->set_call(set, inject->in->code->call, stack, call);
+	abi->set_call(set, inject->in.code->call, stack, call);
 	r = set_regs(tid, set, inject->regs_len);
 	if (r == 0)
 		r = resume(inject, tid, PTRACE_SYSCALL, ret_stop); /* at its entry */
@@ -206,7 +206,7 @@ static int result_of(const struct lc_inject *inject, pid_t tid, int64_t *ret_res
 	int r = get_regs(tid, regs, NULL);
 
 	if (r == 0)
-		*ret_result = inject->in->code->abi->result(regs);
+		*ret_result = inject->in.code->abi->result(regs);
 	return r;
 }
 
@@ -313,7 +313,7 @@ static int64_t number_before(pid_t tid, const struct lc_arch *arch, const uint8_
 /* Why a thread cannot make calls for us; NULL: it can, and `inject` has its registers. */
 static const char *why_not(struct lc_inject *inject, const struct lc_thread *t)
 {
-	const struct lc_inject_inputs *in = inject->in;
+	const struct lc_inject_inputs *in = &inject->in;
 	uint8_t anew[LC_GENERAL_REGS_MAX];
 
 	if (t->state != LC_THREAD_STOPPED || !t->trapped)
@@ -338,9 +338,9 @@ static const char *why_not(struct lc_inject *inject, const struct lc_thread *t)
 
 static uint64_t frames_end(const struct lc_inject *inject)
 {
-	uint64_t sp = word_at(inject->regs, inject->in->arch->sp_off);
+	uint64_t sp = word_at(inject->regs, inject->in.arch->sp_off);
 
-	return (sp - inject->in->code->abi->red_zone) & ~(uint64_t)(LC_FRAME_ALIGN - 1);
+	return (sp - inject->in.code->abi->red_zone) & ~(uint64_t)(LC_FRAME_ALIGN - 1);
 }
 
 /* Whether its frames, of a thread that does not use AMX, would come where the process has no memory
@@ -349,12 +349,12 @@ static bool would_grow(const struct lc_inject *inject)
 {
 	uint64_t end = frames_end(inject);
 
-	return !lc_pagemap_has(inject->in->pagemap, end - 4096, end);
+	return !lc_pagemap_has(inject->in.pagemap, end - 4096, end);
 }
 
 static int choose_thread(struct lc_inject *inject, struct lc_err *err)
 {
-	const struct lc_threads *threads = inject->in->threads;
+	const struct lc_threads *threads = inject->in.threads;
 	const struct lc_thread *second_best = NULL;
 	const char *why = NULL;
 
@@ -397,7 +397,7 @@ static uint8_t *frame_at(struct lc_inject *inject, uint64_t addr)
 static void put_call_frame(struct lc_inject *inject, uint64_t at, const struct lc_call *call,
 			   uint64_t next)
 {
-	const struct lc_code *code = inject->in->code;
+	const struct lc_code *code = inject->in.code;
 	uint8_t regs[LC_GENERAL_REGS_MAX];
 	const struct lc_frame_state state = {.regs = regs, .sigmask = ALL_SIGNALS};
 
@@ -409,7 +409,7 @@ static void put_call_frame(struct lc_inject *inject, uint64_t at, const struct l
 /* Right below the red zone, so that no more of the stack is used than must be. */
 static int place_frames(struct lc_inject *inject, const struct lc_frame_state *own)
 {
-	const struct lc_call_abi *abi = inject->in->code->abi;
+	const struct lc_call_abi *abi = inject->in.code->abi;
 	const struct lc_frame_state empty = {.regs = own->regs};
 	size_t size = rounded(abi->frame_size(own)), small = rounded(abi->frame_size(&empty));
 
@@ -428,7 +428,7 @@ static int place_frames(struct lc_inject *inject, const struct lc_frame_state *o
  * end. */
 static int build_frames(struct lc_inject *inject, const struct lc_regbuf *fp)
 {
-	const struct lc_arch *arch = inject->in->arch;
+	const struct lc_arch *arch = inject->in.arch;
 	uint8_t regs[LC_GENERAL_REGS_MAX];
 	const struct lc_frame_state own = {
 		.regs = regs, .sigmask = inject->sigmask, .fp = fp->data, .fp_len = fp->len};
@@ -446,7 +446,7 @@ static int build_frames(struct lc_inject *inject, const struct lc_regbuf *fp)
 	if (r < 0)
 		return r;
 	arch->call->put_frame(frame_at(inject, inject->own_frame), inject->own_frame,
-			      inject->in->code->back, &own);
+			      inject->in.code->back, &own);
 	put_call_frame(inject, inject->wait_frame, &wait, inject->own_frame);
 	put_call_frame(inject, inject->exit_frame, &end, inject->own_frame);
 	return 0;
@@ -454,7 +454,7 @@ static int build_frames(struct lc_inject *inject, const struct lc_regbuf *fp)
 
 static int verify_code(const struct lc_inject *inject)
 {
-	const struct lc_code *code = inject->in->code;
+	const struct lc_code *code = inject->in.code;
 	uint8_t call[16], back[16];
 
 	if (read_memory(inject->thread->tid, code->call, call, code->abi->call_len) < 0 ||
@@ -490,7 +490,7 @@ static int set_options(pid_t tid, long options)
 /* Where a thread is that is let go after this: at a call that does nothing, and then back. */
 static int set_harmless(struct lc_inject *inject)
 {
-	const struct lc_code *code = inject->in->code;
+	const struct lc_code *code = inject->in.code;
 	/* closes what cannot be open: EINVAL, for first > last */
 	const struct lc_call nothing = {.number = code->abi->numbers.close_range, .args = {1, 0}};
 	uint8_t set[LC_GENERAL_REGS_MAX];
@@ -524,7 +524,7 @@ static int read_thread(struct lc_inject *inject, struct lc_regbuf *fp)
 	if (r == 0)
 		r = lc_regbuf_reserve(fp, LC_FRAMES_MAX);
 	if (r == 0)
-		r = lc_regset_read(tid, inject->in->code->abi->fp_type, fp);
+		r = lc_regset_read(tid, inject->in.code->abi->fp_type, fp);
 	if (r == 0)
 		r = build_frames(inject, fp);
 	if (r == 0)
@@ -538,7 +538,7 @@ int lc_inject_open(struct lc_inject *inject, const struct lc_inject_inputs *in, 
 	struct lc_regbuf fp = {0};
 	int r;
 
-	*inject = (struct lc_inject){.in = in, .deadline_ns = lc_now_ns() + STEP_NS};
+	*inject = (struct lc_inject){.in = *in, .deadline_ns = lc_now_ns() + STEP_NS};
 	r = choose_thread(inject, err);
 	if (r < 0)
 		return r;
@@ -614,7 +614,7 @@ static int meet_child(const struct lc_inject *inject, pid_t parent, pid_t *ret_c
 
 static int clone_helper(struct lc_inject *inject)
 {
-	const struct lc_call_abi *abi = inject->in->code->abi;
+	const struct lc_call_abi *abi = inject->in.code->abi;
 	struct lc_call call = {.number = abi->numbers.clone};
 	pid_t tid = inject->thread->tid;
 	unsigned int stop;
@@ -637,7 +637,7 @@ static int clone_helper(struct lc_inject *inject)
 static int leave_files(struct lc_inject *inject)
 {
 	const struct lc_call call = {
-		.number = inject->in->code->abi->numbers.close_range,
+		.number = inject->in.code->abi->numbers.close_range,
 		.args = {0, UINT32_MAX, CLOSE_RANGE_UNSHARE},
 	};
 	int64_t result = 0;
@@ -670,10 +670,10 @@ static int take_over(const struct lc_inject *inject, int fd)
 
 	if (pidfd < 0)
 		return -errno;
-	lc_caller_raise(inject->in->for_caller);
+	lc_caller_raise(inject->in.for_caller);
 	taken = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 	code = errno;
-	lc_caller_lower(inject->in->for_caller);
+	lc_caller_lower(inject->in.for_caller);
 	lc_close(&pidfd);
 	return taken < 0 ? -code : taken;
 }
@@ -681,7 +681,7 @@ static int take_over(const struct lc_inject *inject, int fd)
 int lc_inject_userfaultfd(struct lc_inject *inject, struct lc_err *err)
 {
 	const struct lc_call call = {
-		.number = inject->in->code->abi->numbers.userfaultfd,
+		.number = inject->in.code->abi->numbers.userfaultfd,
 		.args = {O_CLOEXEC | UFFD_USER_MODE_ONLY},
 	};
 	int64_t result = 0;
@@ -699,24 +699,26 @@ int lc_inject_userfaultfd(struct lc_inject *inject, struct lc_err *err)
 
 /* ---- the copy ----------------------------------------------------------------------------- */
 
-/* Where memory runs out, it goes before anybody else does. */
+/* Where memory runs out, it goes before anybody else does; if that is refused, it is as likely a
+ * victim as the target. */
 static void offer_to_oom_killer(pid_t pid)
 {
+	ssize_t written = 0;
 	char path[40];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	/* refused: it is as likely a victim as the target then */
-	if (fd < 0 || write(fd, "1000", 4) < 0)
-		(void)fd;
+	if (fd >= 0)
+		written = write(fd, "1000", 4);
+	(void)written;
 	lc_close(&fd);
 }
 
 /* Orphans go to a process that has asked for them, prctl(2); one that did would see the copy's end. */
 static int check_no_subreaper(struct lc_inject *inject)
 {
-	const struct lc_call call = {.number = inject->in->code->abi->numbers.prctl,
+	const struct lc_call call = {.number = inject->in.code->abi->numbers.prctl,
 				     .args = {PR_GET_CHILD_SUBREAPER, inject->scratch}};
 	pid_t tid = inject->thread->tid;
 	uint64_t answer = 0;
@@ -735,7 +737,7 @@ int lc_inject_check_orphans(struct lc_inject *inject, struct lc_err *err)
 	int r;
 
 	begin_step(inject);
-	r = inject->in->target->id.ns_pid == 1 ? -ECHILD : check_no_subreaper(inject);
+	r = inject->in.target->id.ns_pid == 1 ? -ECHILD : check_no_subreaper(inject);
 	if (r == -ECHILD)
 		return lc_err_set(err, ENOTSUP, LC_STAGE_FREEZE,
 				  "the process inherits orphans (it is process 1 of its PID "
@@ -747,7 +749,7 @@ int lc_inject_check_orphans(struct lc_inject *inject, struct lc_err *err)
 
 static int clone_copy(struct lc_inject *inject, pid_t *ret_copy)
 {
-	const struct lc_call_abi *abi = inject->in->code->abi;
+	const struct lc_call_abi *abi = inject->in.code->abi;
 	struct lc_call call = {.number = abi->numbers.clone};
 	unsigned int stop;
 	int64_t result = 0;
@@ -808,7 +810,7 @@ void lc_inject_end_copy(pid_t pid)
 /* The helper goes, the thread comes out of its clone(), and reaps it as its parent. */
 static int end_helper(struct lc_inject *inject)
 {
-	const struct lc_call_abi *abi = inject->in->code->abi;
+	const struct lc_call_abi *abi = inject->in.code->abi;
 	struct lc_call wait = {.number = abi->numbers.wait4, .args = {0, 0, __WALL}};
 	pid_t tid = inject->thread->tid;
 	int64_t pid = 0, reaped = 0;

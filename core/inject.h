@@ -44,7 +44,7 @@ struct lc_inject_inputs {
 #define LC_FRAMES_MAX 16384
 
 struct lc_inject {
-	const struct lc_inject_inputs *in;
+	struct lc_inject_inputs in;
 	const struct lc_thread *thread;
 	uint64_t deadline_ns;
 	uint8_t regs[LC_GENERAL_REGS_MAX]; /* the thread's own */

@@ -208,7 +208,7 @@ static uint64_t look_ahead(const struct lc_pagemap *pm, uint64_t end)
 static int give_run(const struct lc_pagemap *pm, const struct lc_page_region *region,
 		    uint64_t start, uint64_t end, struct lc_page_run *ret_run)
 {
-	if (!region || region->start >= end)
+	if (!region || start >= end || region->start >= end)
 		return 0;
 	ret_run->start = region->start > start ? region->start : start;
 	ret_run->end = region->end < end ? region->end : end;

@@ -18,12 +18,14 @@ struct span {
 	uint64_t start, end;
 };
 
-static int give_process(const struct span *s, uint64_t start, uint64_t end, struct lc_piece *ret)
+static int give_process(const struct span *s, uint64_t start, uint64_t end, uint32_t kind,
+			struct lc_piece *ret)
 {
 	ret->addr = start;
 	ret->len = end - start;
 	ret->via = s->vma->prot & PF_R ? LC_VIA_PROCESS : LC_VIA_FORCED;
 	ret->may_wait = s->vma->flags & (LC_VMA_UFFD | LC_VMA_REMOTE);
+	ret->kind = kind;
 	return 1;
 }
 
@@ -33,7 +35,7 @@ static int give_process(const struct span *s, uint64_t start, uint64_t end, stru
 static int give_without_file(const struct span *s, uint64_t start, uint64_t end,
 			     struct lc_piece *ret)
 {
-	give_process(s, start, end, ret);
+	give_process(s, start, end, 0, ret);
 	if (s->vma->flags & (LC_VMA_SHARED | LC_VMA_REMOTE))
 		ret->via = LC_VIA_NOTHING;
 	return 1;
@@ -68,7 +70,7 @@ static int next_of_pages(struct lc_pieces *walk, const struct span *s, struct lc
 	do
 		r = lc_pagemap_next(walk->pagemap, run.end, s->end, &run);
 	while (r > 0 && (run.kind & (LC_PAGE_ZERO | LC_PAGE_GUARD)));
-	return r > 0 ? give_process(s, run.start, run.end, ret) : r;
+	return r > 0 ? give_process(s, run.start, run.end, run.kind, ret) : r;
 }
 
 /* What the process has is its own, perhaps written to; what it has not is the file's. */
@@ -85,13 +87,28 @@ static int next_of_private_file(struct lc_pieces *walk, const struct span *s, st
 		if (r == 0)
 			return give_file(walk, s, at, s->end, ret);
 		if (run.start == at)
-			return give_process(s, run.start, run.end, ret);
+			return give_process(s, run.start, run.end, run.kind, ret);
 		r = give_file(walk, s, at, run.start, ret);
 		if (r)
 			return r;
 		at = run.start;
 	}
 	return 0;
+}
+
+/* All of it, exists or not; a strategy wants to know which pages it is about. */
+static int next_of_process(struct lc_pieces *walk, const struct span *s, struct lc_piece *ret)
+{
+	struct lc_page_run run = {.end = s->end};
+	int r = 0;
+
+	if (walk->cover.has)
+		r = lc_pagemap_next(walk->pagemap, s->start, s->end, &run);
+	if (r <= 0)
+		return r < 0 ? r : give_process(s, s->start, s->end, 0, ret);
+	if (run.start > s->start)
+		return give_process(s, s->start, run.start, 0, ret);
+	return give_process(s, run.start, run.end, run.kind, ret);
 }
 
 static int next_of_vdso(struct lc_pieces *walk, const struct span *s, struct lc_piece *ret)
@@ -101,12 +118,12 @@ static int next_of_vdso(struct lc_pieces *walk, const struct span *s, struct lc_
 	int r;
 
 	if (!walk->own_vdso || !same)
-		return give_process(s, s->start, s->end, ret);
+		return give_process(s, s->start, s->end, 0, ret);
 	r = lc_pagemap_next(walk->pagemap, s->start, s->end, &run);
 	if (r < 0)
 		return r;
 	if (r > 0 && run.start == s->start)
-		return give_process(s, run.start, run.end, ret);
+		return give_process(s, run.start, run.end, run.kind, ret);
 	ret->addr = s->start;
 	ret->len = (r > 0 ? run.start : s->end) - s->start;
 	ret->file_off = s->start - s->vma->start;
@@ -125,7 +142,7 @@ static int next_of_span(struct lc_pieces *walk, enum lc_source source, const str
 	case LC_SOURCE_SHARED_FILE:
 		return give_file(walk, s, s->start, s->end, ret);
 	case LC_SOURCE_PROCESS:
-		return give_process(s, s->start, s->end, ret);
+		return next_of_process(walk, s, ret);
 	case LC_SOURCE_VDSO:
 		return next_of_vdso(walk, s, ret);
 	case LC_SOURCE_NONE:
@@ -174,30 +191,52 @@ bool lc_pieces_to_segment(struct lc_pieces *walk)
 	}
 }
 
+/* The next piece, covered or not. Returns 1, 0 if the segment has none left, or -errno. */
+static int next_of_segment(struct lc_pieces *walk, struct lc_piece *ret)
+{
+	const struct elfw_segment *seg = &walk->plan->segments[walk->segment];
+	const struct lc_segment *src = &walk->plan->sources[walk->segment];
+	struct span s = {
+		.vma = &walk->vmas->v[src->vma],
+		.start = walk->at ? walk->at : seg->vaddr,
+		.end = seg->vaddr + seg->filesz,
+	};
+	int r;
+
+	*ret = (struct lc_piece){.vma = s.vma, .fd = -1};
+	r = s.start < s.end ? next_of_span(walk, src->source, &s, ret) : 0;
+	ret->off = seg->off + (ret->addr - seg->vaddr);
+	return r;
+}
+
+/* Returns 1 if the piece is one of those that the walk gives, 0 if it is passed over, or -errno. */
+static int choose(const struct lc_cover *cover, struct lc_piece *piece)
+{
+	if (!cover->has || cover->has(cover->arg, piece) == cover->wanted)
+		return 1;
+	return cover->pass ? cover->pass(cover->arg, piece) : 0;
+}
+
 int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len, struct lc_piece *ret_piece)
 {
-	for (; lc_pieces_to_segment(walk); walk->segment++, walk->at = 0) {
-		const struct elfw_segment *seg = &walk->plan->segments[walk->segment];
-		const struct lc_segment *src = &walk->plan->sources[walk->segment];
-		struct span s = {
-			.vma = &walk->vmas->v[src->vma],
-			.start = walk->at ? walk->at : seg->vaddr,
-			.end = seg->vaddr + seg->filesz,
-		};
-		int r;
-
-		ret_piece->may_wait = false;
-		r = s.start < s.end ? next_of_span(walk, src->source, &s, ret_piece) : 0;
+	while (lc_pieces_to_segment(walk)) {
+		int r = next_of_segment(walk, ret_piece), chosen;
 
 		if (r < 0)
 			return r;
-		if (r == 0)
+		if (r == 0) {
+			walk->segment++;
+			walk->at = 0;
 			continue;
-		if (ret_piece->len > max_len)
+		}
+		chosen = choose(&walk->cover, ret_piece);
+		if (chosen < 0)
+			return chosen;
+		if (chosen && ret_piece->len > max_len)
 			ret_piece->len = max_len;
-		ret_piece->off = seg->off + (ret_piece->addr - seg->vaddr);
 		walk->at = ret_piece->addr + ret_piece->len;
-		return 1;
+		if (chosen)
+			return 1;
 	}
 	return 0;
 }

@@ -24,6 +24,19 @@ struct lc_piece {
 	int fd;            /* LC_VIA_FILE: the walk's own, until the next piece */
 	enum lc_via via;
 	bool may_wait; /* for somebody else, if the page map was wrong about it */
+	uint32_t kind; /* LC_VIA_PROCESS: enum lc_page_kind, where the page map was asked; else 0 */
+	const struct lc_vma *vma;
+};
+
+/* A strategy has a part of the contents without reading it in the freeze. */
+struct lc_cover {
+	/* True if it has this piece, which may be made shorter so that one answer is right for it. NULL
+	 * for the whole: it has nothing. */
+	bool (*has)(void *arg, struct lc_piece *piece);
+	/* Called for each piece that is passed over. May be NULL. Returns 0 or -errno. */
+	int (*pass)(void *arg, const struct lc_piece *piece);
+	void *arg;
+	bool wanted; /* the walk gives what is covered instead of what is not */
 };
 
 #define LC_SMALL_SEGMENT (UINT64_C(1) << 20)
@@ -34,6 +47,7 @@ struct lc_pieces {
 	const struct lc_vmas *vmas;
 	struct lc_pagemap *pagemap;
 	struct lc_mapfile *file;
+	struct lc_cover cover;
 	const uint8_t *own_vdso; /* NULL: the target's ABI is not ours */
 	uint64_t own_vdso_len;
 	/* Segments up to LC_SMALL_SEGMENT before the others, for who may have to stop half-way:

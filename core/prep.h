@@ -3,13 +3,14 @@
 #ifndef LC_PREP_H
 #define LC_PREP_H
 
-#include "capture.h"
 #include "mapfile.h"
 #include "memsrc.h"
+#include "pagelist.h"
 #include "pagemap.h"
 #include "pieces.h"
 #include "plan.h"
 #include "procnotes.h"
+#include "team.h"
 
 /* lc_prep_free() accepts it from lc_prep_init() on. */
 struct lc_prep {
@@ -20,6 +21,9 @@ struct lc_prep {
 	struct lc_procinfo info;
 	struct lc_vma_hints hints;
 	struct lc_pagemap pagemap;
+	/* NULL: the page map is asked as the plan goes along; else filled first, by the strategy's need */
+	struct lc_pagelist *pages;
+	bool no_zero_page;
 	struct lc_memsrc memsrc;
 	struct lc_mounts mounts;
 	struct lc_mapfile file;

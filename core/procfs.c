@@ -192,6 +192,7 @@ static const struct status_field status_fields[] = {
 	FIELD("SigIgn", ST_HEX, sigign),     FIELD("SigCgt", ST_HEX, sigcgt),
 	FIELD("CapPrm", ST_HEX, cap_prm),    FIELD("CapEff", ST_HEX, cap_eff),
 	FIELD("Seccomp", ST_DEC, seccomp),   FIELD("CoreDumping", ST_DEC, core_dumping),
+	FIELD("VmPTE", ST_DEC, vm_pte),      FIELD("VmPin", ST_DEC, vm_pin),
 };
 
 static void store(void *to, size_t size, uint64_t value)
@@ -375,6 +376,7 @@ uint32_t lc_procfs_parse_vm_flags(const char *text)
 		{"sh", LC_VMA_SHARED}, {"dd", LC_VMA_DONTDUMP},  {"io", LC_VMA_IO},
 		{"pf", LC_VMA_PFNMAP}, {"ht", LC_VMA_HUGETLB},   {"um", LC_VMA_UFFD},
 		{"ui", LC_VMA_UFFD},   {"mm", LC_VMA_MAYBE_DAX}, {"hg", LC_VMA_MAYBE_DAX},
+		{"dc", LC_VMA_DONTFORK}, {"wf", LC_VMA_WIPEONFORK},
 	};
 	uint32_t flags = 0;
 

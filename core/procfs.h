@@ -54,6 +54,8 @@ struct lc_status {
 	uint64_t sig_queued, sig_limit; /* SigQ */
 	uint64_t sigpnd, shdpnd, sigblk, sigign, sigcgt;
 	uint64_t cap_prm, cap_eff;
+	uint64_t vm_pte; /* KiB of page tables */
+	uint64_t vm_pin; /* KiB that are pinned for devices */
 	int seccomp;
 	int core_dumping; /* the kernel writes its core; of a thread that has memory */
 	char state;

@@ -15,6 +15,8 @@ enum lc_vma_flag {
 	LC_VMA_UFFD = 1 << 5,      /* um, ui: missing pages are what a handler makes of them */
 	LC_VMA_MAYBE_DAX = 1 << 6, /* mm, hg on a file: DAX mappings have one of them */
 	LC_VMA_DAX = 1 << 7,       /* statx() of the file says so */
+	LC_VMA_DONTFORK = 1 << 16,    /* dc: MADV_DONTFORK */
+	LC_VMA_WIPEONFORK = 1 << 17,  /* wf */
 	LC_VMA_NAMELESS = 1 << 13, /* nobody finds the file under the name that is shown */
 	LC_VMA_DELETED = 1 << 8,   /* the file has no name any more */
 	LC_VMA_SPECIAL = 1 << 9,   /* the kernel's own: [vdso], [vvar], ...: always_dump_vma() */
@@ -51,7 +53,7 @@ static inline bool lc_vma_has_file(const struct lc_vma *vma)
 /* What lc_procfs_parse_vm_flags() can tell. */
 #define LC_VMA_OF_SMAPS                                                                            \
 	(LC_VMA_SHARED | LC_VMA_DONTDUMP | LC_VMA_IO | LC_VMA_PFNMAP | LC_VMA_HUGETLB |            \
-	 LC_VMA_UFFD | LC_VMA_MAYBE_DAX)
+	 LC_VMA_UFFD | LC_VMA_MAYBE_DAX | LC_VMA_DONTFORK | LC_VMA_WIPEONFORK)
 
 /* The flags of mappings as smaps told them before the freeze. */
 struct lc_vma_hint {
