@@ -22,13 +22,21 @@ struct gather {
 	uint8_t data[GATHER_SIZE];
 };
 
+/* A head may go where another was before, and its zeros with it. */
+static int write_out(struct gather *gather, const void *data, size_t len)
+{
+	if (elfw_sink_can_seek(gather->sink))
+		return elfw_sink_rewrite(gather->sink, gather->off, data, len);
+	return elfw_sink_write(gather->sink, gather->off, data, len, NULL);
+}
+
 static int gather_flush(struct gather *gather)
 {
 	int r;
 
 	if (!gather->len)
 		return 0;
-	r = elfw_sink_write(gather->sink, gather->off, gather->data, gather->len, NULL);
+	r = write_out(gather, gather->data, gather->len);
 	gather->off += gather->len;
 	gather->len = 0;
 	return r;
@@ -45,7 +53,7 @@ static int gather_put(struct gather *gather, const void *data, size_t len)
 			return r;
 	}
 	if (len > sizeof(gather->data)) {
-		r = elfw_sink_write(gather->sink, gather->off, data, len, NULL);
+		r = write_out(gather, data, len);
 		gather->off += len;
 		return r;
 	}
@@ -53,6 +61,18 @@ static int gather_put(struct gather *gather, const void *data, size_t len)
 		memcpy(gather->data + gather->len, data, len);
 	gather->len += len;
 	return 0;
+}
+
+/* The next bytes are for `off`. */
+static int gather_seek(struct gather *gather, uint64_t off)
+{
+	int r;
+
+	if (off == gather->off + gather->len)
+		return 0;
+	r = gather_flush(gather);
+	gather->off = off;
+	return r;
 }
 
 /* A structure of libelf's type `type`, encoded as the ABI has it. Both classes' ways are the same
@@ -196,6 +216,12 @@ static int put_phdrs(struct gather *gather, const struct elfw_layout *layout,
 	return r;
 }
 
+/* Do program headers or notes come after the contents? */
+static bool is_behind(const struct elfw_layout *layout)
+{
+	return layout->phoff > layout->data_off || layout->note_off > layout->data_off;
+}
+
 static uint64_t notes_len(const struct elfw_notes *parts, size_t n_parts)
 {
 	uint64_t len = 0;
@@ -214,6 +240,24 @@ static int put_notes(struct gather *gather, const struct elfw_notes *parts, size
 	return r;
 }
 
+/* Program headers and notes, where the layout has them. */
+static int put_head(struct gather *gather, const struct elfw_layout *layout,
+		    const struct elfw_segment *segments, size_t n_segments,
+		    const struct elfw_notes *parts, size_t n_parts)
+{
+	int r = gather_seek(gather, layout->phoff);
+
+	if (r < 0)
+		return r;
+	r = put_phdrs(gather, layout, segments, n_segments);
+	if (r < 0)
+		return r;
+	r = gather_seek(gather, layout->note_off);
+	if (r < 0)
+		return r;
+	return put_notes(gather, parts, n_parts);
+}
+
 int elfw_image_write_head(struct elfw_sink *sink, const struct elfw_abi *abi, uint32_t e_flags,
 			  const struct elfw_layout *layout, const struct elfw_segment *segments,
 			  size_t n_segments, const struct elfw_notes *parts, size_t n_parts)
@@ -224,16 +268,15 @@ int elfw_image_write_head(struct elfw_sink *sink, const struct elfw_abi *abi, ui
 	if (layout->n_phdrs != (uint64_t)n_segments + 1 ||
 	    layout->note_len != notes_len(parts, n_parts))
 		return -EINVAL;
+	if (is_behind(layout) && !elfw_sink_can_seek(sink))
+		return -ESPIPE;
 	r = gather_start(&gather, sink, abi, 0);
 	if (r < 0)
 		return r;
 	r = put_ehdr(&gather, e_flags, layout);
 	if (r < 0)
 		return r;
-	r = put_phdrs(&gather, layout, segments, n_segments);
-	if (r < 0)
-		return r;
-	r = put_notes(&gather, parts, n_parts);
+	r = put_head(&gather, layout, segments, n_segments, parts, n_parts);
 	if (r < 0)
 		return r;
 	return gather_flush(&gather);
@@ -294,19 +337,15 @@ int elfw_image_rewrite_head(struct elfw_sink *sink, const struct elfw_abi *abi, 
 	r = elfw_layout_move_head(abi, notes_len(parts, n_parts), n_segments, &moved);
 	if (r < 0)
 		return r;
-	r = gather_start(&gather, sink, abi, moved.phoff);
+	r = gather_start(&gather, sink, abi, 0);
 	if (r < 0)
 		return r;
-	r = put_phdrs(&gather, &moved, segments, n_segments);
+	r = put_head(&gather, &moved, segments, n_segments, parts, n_parts);
 	if (r < 0)
 		return r;
-	r = put_notes(&gather, parts, n_parts);
+	r = gather_seek(&gather, 0);
 	if (r < 0)
 		return r;
-	r = gather_flush(&gather);
-	if (r < 0)
-		return r;
-	gather.off = 0;
 	r = put_ehdr(&gather, e_flags, &moved);
 	if (r < 0)
 		return r;

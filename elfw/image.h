@@ -12,9 +12,13 @@
 #include "note.h"
 #include "sink.h"
 
-/* Writes everything of the core that is before layout->data_off. `e_flags` is the executable's; the
- * notes come in parts, one after the other, of layout->note_len bytes together.
- * Returns 0 or -errno (the sink holds the details). */
+/*
+ * Writes ELF header, program headers and notes where the layout has them: before layout->data_off,
+ * or the latter two behind the contents (elfw_layout_around()), which only a sink that can seek
+ * takes
+ * (-ESPIPE, nothing is written). `e_flags` is the executable's; the notes come in parts, one after
+ * the other, of layout->note_len bytes together. Returns 0 or -errno (the sink holds the details).
+ */
 ELFW_MUST_CHECK int elfw_image_write_head(struct elfw_sink *sink, const struct elfw_abi *abi,
 					  uint32_t e_flags, const struct elfw_layout *layout,
 					  const struct elfw_segment *segments, size_t n_segments,

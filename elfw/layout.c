@@ -28,6 +28,16 @@ static int align_up(const struct elfw_abi *abi, uint64_t *pos, uint64_t align)
 	return advance(abi, pos, -*pos & (align - 1));
 }
 
+static bool is_page_size(uint64_t page_size)
+{
+	return page_size && !(page_size & (page_size - 1));
+}
+
+static uint64_t ehdr_size(const struct elfw_abi *abi)
+{
+	return abi->elf_class == ELFCLASS64 ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
+}
+
 static uint64_t phdr_size(const struct elfw_abi *abi)
 {
 	return abi->elf_class == ELFCLASS64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
@@ -105,22 +115,30 @@ static int place_phdrs(const struct elfw_abi *abi, uint64_t phoff, size_t n_segm
 	return advance(abi, ret_end, layout->n_phdrs * phdr_size(abi));
 }
 
+/* The table at *pos and the notes behind it; *pos ends after them. */
+static int place_head(const struct elfw_abi *abi, uint64_t note_len, size_t n_segments,
+		      struct elfw_layout *layout, uint64_t *pos)
+{
+	int r = place_phdrs(abi, *pos, n_segments, layout, pos);
+
+	if (r < 0)
+		return r;
+	layout->note_off = *pos;
+	layout->note_len = note_len;
+	return advance(abi, pos, note_len);
+}
+
 int elfw_layout_compute(const struct elfw_abi *abi, uint64_t note_len,
 			struct elfw_segment *segments, size_t n_segments, uint64_t page_size,
 			struct elfw_layout *ret_layout)
 {
-	uint64_t phoff = abi->elf_class == ELFCLASS64 ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
-	struct elfw_layout layout = {.note_len = note_len, .page_size = page_size};
-	uint64_t pos;
+	struct elfw_layout layout = {.page_size = page_size};
+	uint64_t pos = ehdr_size(abi);
 	int r;
 
-	if (!page_size || (page_size & (page_size - 1)))
+	if (!is_page_size(page_size))
 		return -EINVAL;
-	r = place_phdrs(abi, phoff, n_segments, &layout, &pos);
-	if (r < 0)
-		return r;
-	layout.note_off = pos;
-	r = advance(abi, &pos, note_len);
+	r = place_head(abi, note_len, n_segments, &layout, &pos);
 	if (r < 0)
 		return r;
 	r = align_up(abi, &pos, page_size);
@@ -148,17 +166,61 @@ int elfw_layout_move_head(const struct elfw_abi *abi, uint64_t note_len, size_t 
 	r = align_up(abi, &pos, elfw_long_size(abi));
 	if (r < 0)
 		return r;
-	r = place_phdrs(abi, pos, n_segments, &moved, &pos);
-	if (r < 0)
-		return r;
-	moved.note_off = pos;
-	moved.note_len = note_len;
-	r = advance(abi, &pos, note_len);
+	r = place_head(abi, note_len, n_segments, &moved, &pos);
 	if (r < 0)
 		return r;
 	r = place_shdr(abi, pos, &moved);
 	if (r < 0)
 		return r;
 	*layout = moved;
+	return 0;
+}
+
+/* A segment whose place is given. */
+static int check_place(const struct elfw_abi *abi, const struct elfw_segment *segment,
+		       const struct elfw_layout *layout)
+{
+	int r = check_segment(abi, segment, layout->page_size);
+
+	if (r < 0)
+		return r;
+	if (segment->off > class_max(abi))
+		return -EOVERFLOW;
+	if (segment->off & (layout->page_size - 1))
+		return -EINVAL;
+	if (!segment->filesz)
+		return 0;
+	if (segment->off < layout->data_off || segment->off > layout->data_end ||
+	    segment->filesz > layout->data_end - segment->off)
+		return -EINVAL;
+	return 0;
+}
+
+int elfw_layout_around(const struct elfw_abi *abi, uint64_t note_len,
+		       const struct elfw_segment *segments, size_t n_segments, uint64_t page_size,
+		       uint64_t data_off, uint64_t data_end, struct elfw_layout *ret_layout)
+{
+	struct elfw_layout layout = {
+		.page_size = page_size, .data_off = data_off, .data_end = data_end};
+	uint64_t pos = ehdr_size(abi);
+	int r;
+
+	if (!is_page_size(page_size) || data_off < pos || data_off > data_end)
+		return -EINVAL;
+	if (data_end > class_max(abi))
+		return -EOVERFLOW;
+	for (size_t i = 0; i < n_segments; i++) {
+		r = check_place(abi, &segments[i], &layout);
+		if (r < 0)
+			return r;
+	}
+	r = place_head(abi, note_len, n_segments, &layout, &pos);
+	if (r == 0 && pos <= data_off)
+		r = place_shdr(abi, data_end, &layout);
+	else
+		r = elfw_layout_move_head(abi, note_len, n_segments, &layout);
+	if (r < 0)
+		return r;
+	*ret_layout = layout;
 	return 0;
 }

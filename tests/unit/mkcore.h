@@ -127,6 +127,21 @@ static inline void plan_core(struct made_core *core, const struct elfw_abi *abi)
 	     0);
 }
 
+/* As plan_core(), with the contents in another order than their addresses, and nobody's pages
+ * before, between and behind them. The head is `behind` them, or in the three pages in front. */
+static inline void plan_scattered(struct made_core *core, const struct elfw_abi *abi, bool behind)
+{
+	const uint64_t first = behind ? 2 : 4;
+
+	plan_core(core, abi);
+	core->segments[0].off = (first + 5) * PAGE;
+	core->segments[1].off = (first + 2) * PAGE;
+	core->segments[2].off = 0;
+	core->segments[3].off = first * PAGE;
+	need(elfw_layout_around(abi, core->notes.len, core->segments, 4, PAGE,
+				behind ? 64 : 3 * PAGE, (first + 7) * PAGE, &core->layout) == 0);
+}
+
 static inline void make_core(struct made_core *core, const struct elfw_abi *abi)
 {
 	struct elfw_sink *sink;

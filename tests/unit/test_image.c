@@ -5,6 +5,7 @@
 #include <gelf.h>
 #include <signal.h>
 
+#include "../../elfw/sink_impl.h"
 #include "mkcore.h"
 
 static uint8_t *read_back(const struct made_core *core)
@@ -180,6 +181,139 @@ static void test_rewrite(const struct elfw_abi *abi, const char *file_name)
 	free_core(&core);
 }
 
+/* Contents that had their places first: the head is written last, in front of them or behind. */
+static void test_around(const struct elfw_abi *abi, bool behind, const char *file_name)
+{
+	bool is64 = abi->elf_class == ELFCLASS64;
+	size_t ehsize = is64 ? 64 : 52, phsize = is64 ? 56 : 32;
+	uint64_t first = behind ? 2 : 4, end = (first + 7) * PAGE, phoff = behind ? end : ehsize;
+	uint8_t stale[PAGE], *data;
+	const uint8_t *phdr;
+	struct made_core core;
+	struct elfw_sink *sink;
+
+	printf("# around, %s, machine %u\n", behind ? "behind" : "in front", abi->e_machine);
+	plan_scattered(&core, abi, behind);
+	core.fd = file_name ? open(file_name, O_RDWR | O_CREAT | O_TRUNC, 0600)
+			    : memfd_create("core", MFD_CLOEXEC);
+	need(elfw_sink_open_fd(core.fd, &sink) == 0);
+	memset(stale, 0xee, PAGE);
+	need(elfw_sink_write(sink, (first + 4) * PAGE, stale, PAGE, NULL) == 0);
+	need(write_core(&core, sink) == 0);
+	is(elfw_image_write_tail(sink, abi, &core.layout), 0, "tail");
+	is(elfw_sink_commit(sink), 0, "commit");
+	elfw_sink_close(sink);
+	data = read_back(&core);
+	check_ident(abi, data);
+	CHECK(ehdr_fields, data, ET_CORE, abi->e_machine, 1, 0, phoff, 0, E_FLAGS, ehsize, phsize,
+	      5, 0, 0, 0);
+	phdr = data + phoff;
+	CHECK(phdr_fields, phdr, PT_NOTE, 0, phoff + 5 * phsize, 0, 0, core.notes.len, 0, 4);
+	CHECK(phdr_fields, phdr + phsize, PT_LOAD, PF_R | PF_X, (first + 5) * PAGE, 0x400000, 0,
+	      PAGE, PAGE, PAGE);
+	CHECK(phdr_fields, phdr + 2 * phsize, PT_LOAD, PF_R | PF_W, (first + 2) * PAGE, 0x500000, 0,
+	      2 * PAGE, 3 * PAGE, PAGE);
+	CHECK(phdr_fields, phdr + 3 * phsize, PT_LOAD, PF_R, 0, 0x503000, 0, 0, PAGE, PAGE);
+	CHECK(phdr_fields, phdr + 4 * phsize, PT_LOAD, PF_R | PF_W, first * PAGE, 0x7fff0000, 0,
+	      PAGE, PAGE, PAGE);
+	is_mem(data + phoff + 5 * phsize, core.notes.data, core.notes.len, "notes");
+	is(core.layout.size, behind ? phoff + 5 * phsize + core.notes.len : end, "the end");
+	is(data[first * PAGE], 3, "contents of the last segment, first");
+	is(data[(first + 2) * PAGE], 1, "of the second");
+	is(data[(first + 5) * PAGE], 0, "of the first, last");
+	is(data[(first + 5) * PAGE + 1], 0x5a, "the rest of it");
+	is_mem(data + (first + 4) * PAGE, stale, PAGE, "what is nobody's is left as it is");
+	free(data);
+	free_core(&core);
+}
+
+/* A table longer than any buffer, and the section header behind it. */
+static void test_around_xnum(const struct elfw_abi *abi)
+{
+	bool is64 = abi->elf_class == ELFCLASS64;
+	size_t ehsize = is64 ? 64 : 52, phsize = is64 ? 56 : 32, n = 70000;
+	struct elfw_segment *segments = calloc(n, sizeof(*segments));
+	struct made_core core;
+	struct elfw_sink *sink;
+	uint8_t *data;
+
+	printf("# around, PN_XNUM, machine %u\n", abi->e_machine);
+	need(segments);
+	plan_core(&core, abi);
+	for (size_t i = 0; i < n; i++)
+		segments[i] = (struct elfw_segment){0x10000 + i * 2 * PAGE, PAGE, 0, 0, PF_R};
+	segments[n - 1].filesz = PAGE;
+	segments[n - 1].off = PAGE;
+	core.fd = memfd_create("core", MFD_CLOEXEC);
+	need(elfw_sink_open_fd(core.fd, &sink) == 0);
+	need(elfw_layout_around(abi, core.notes.len, segments, n, PAGE, PAGE, 2 * PAGE,
+				&core.layout) == 0);
+	need(elfw_sink_write(sink, PAGE, core.page, PAGE, NULL) == 0);
+	is(elfw_image_write_head(sink, abi, 0, &core.layout, segments, n, &core.notes, 1), 0,
+	   "head");
+	is(elfw_image_write_tail(sink, abi, &core.layout), 0, "tail");
+	is(elfw_sink_commit(sink), 0, "commit");
+	elfw_sink_close(sink);
+	data = read_back(&core);
+	CHECK(ehdr_fields, data, ET_CORE, abi->e_machine, 1, 0, 2 * PAGE, core.layout.shoff, 0,
+	      ehsize, phsize, 0xffff, is64 ? 64 : 40, 1, 0);
+	CHECK(phdr_fields, data + 2 * PAGE, PT_NOTE, 0, 2 * PAGE + (n + 1) * phsize, 0, 0,
+	      core.notes.len, 0, 4);
+	CHECK(phdr_fields, data + 2 * PAGE + n * phsize, PT_LOAD, PF_R, PAGE,
+	      0x10000 + (n - 1) * 2 * PAGE, 0, PAGE, PAGE, PAGE);
+	is_mem(data + core.layout.note_off, core.notes.data, core.notes.len, "notes");
+	is_mem(data + PAGE, core.page, PAGE, "contents");
+	CHECK(shdr_fields, data + core.layout.shoff, 0, SHT_NULL, 0, 0, 0, 1, 0, n + 1, 0, 0);
+	free(data);
+	free(segments);
+	free_core(&core);
+}
+
+/* Behind the contents a head can be written twice: what was in its place does not show, not even
+ * under a page of zeros. */
+static void test_around_again(void)
+{
+	struct made_core core;
+	struct elfw_sink *sink;
+	uint8_t *data;
+	void *desc;
+
+	plan_core(&core, &abi_x86_64);
+	need(elfw_notes_add_blank(&core.notes, "LINUX", 0x202, 6 * PAGE, &desc) == 0);
+	core.fd = memfd_create("core", MFD_CLOEXEC);
+	need(elfw_sink_open_fd(core.fd, &sink) == 0);
+	for (int i = 0; i < 2; i++) {
+		memset(desc, i ? 0 : 0xff, 6 * PAGE);
+		need(elfw_layout_around(core.abi, core.notes.len, core.segments, 4, PAGE, PAGE,
+					5 * PAGE, &core.layout) == 0);
+		is(write_core(&core, sink), 0, "a head behind the contents");
+		is(elfw_image_write_tail(sink, core.abi, &core.layout), 0, "tail");
+	}
+	need(elfw_sink_commit(sink) == 0);
+	elfw_sink_close(sink);
+	data = read_back(&core);
+	is_mem(data + core.layout.note_off, core.notes.data, core.notes.len, "the second one's");
+	free(data);
+	free_core(&core);
+}
+
+static void test_around_stream(void)
+{
+	struct made_core core;
+	struct elfw_sink *sink;
+	int fds[2];
+
+	plan_scattered(&core, &abi_x86_64, true);
+	need(pipe(fds) == 0 && elfw_sink_open_fd(fds[1], &sink) == 0);
+	is(write_core(&core, sink), -ESPIPE, "a head behind the contents, into a pipe");
+	ok(!elfw_sink_failed_call(sink), "is refused before the output knows");
+	is(sink->written, 0, "nothing was written");
+	elfw_sink_close(sink);
+	close(fds[0]);
+	close(fds[1]);
+	free_core(&core);
+}
+
 /* libelf is who else reads it. */
 static void test_libelf(const struct elfw_abi *abi)
 {
@@ -298,10 +432,17 @@ int main(int argc, char **argv)
 		test_libelf(all_abis[i]);
 		test_stream(all_abis[i]);
 		test_rewrite(all_abis[i], argc > 1 && i == 0 ? "rewritten" : NULL);
+		test_around(all_abis[i], true, argc > 1 && i == 0 ? "behind" : NULL);
+		test_around(all_abis[i], false, argc > 1 && i == 0 ? "in-front" : NULL);
 	}
 	test_xnum(&abi_x86_64, argc > 1 ? "xnum64" : NULL);
 	test_xnum(&abi_i386, NULL);
 	test_xnum(&abi_s390x, argc > 1 ? "xnum64be" : NULL);
+	test_around_xnum(&abi_x86_64);
+	test_around_xnum(&abi_i386);
+	test_around_xnum(&abi_s390x);
+	test_around_again();
+	test_around_stream();
 	test_long_notes();
 	test_errors();
 	return tap_done();
