@@ -16,11 +16,19 @@
 
 #include "check_impl.h"
 
+/* The contents of one segment. */
+struct extent {
+	uint64_t off, len;
+	uint64_t index; /* of its program header */
+};
+
 /* What the segments before this one took. */
 struct load_state {
 	uint64_t addr; /* the last address; valid if any */
-	uint64_t off;  /* after the last contents */
 	bool any;
+	struct extent *extents; /* of those that have contents */
+	size_t n_extents, cap_extents;
+	bool unsorted; /* not in the order of the file */
 };
 
 int elfw_check_bad(struct elfw_core *core, const char *format, ...)
@@ -350,6 +358,57 @@ static int check_note_phdr(struct elfw_core *core)
 	return check_regions(core);
 }
 
+/* Memory of the order of the program headers, which no hole of the file can hold. */
+static int add_extent(struct load_state *state, uint64_t index, const Elf64_Phdr *phdr)
+{
+	struct extent *last;
+
+	if (state->n_extents == state->cap_extents) {
+		size_t cap = state->cap_extents ? 2 * state->cap_extents : 64;
+		struct extent *more = reallocarray(state->extents, cap, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		state->extents = more;
+		state->cap_extents = cap;
+	}
+	last = state->n_extents ? &state->extents[state->n_extents - 1] : NULL;
+	if (last && phdr->p_offset < last->off)
+		state->unsorted = true;
+	state->extents[state->n_extents++] = (struct extent){
+		.off = phdr->p_offset,
+		.len = phdr->p_filesz,
+		.index = index,
+	};
+	return 0;
+}
+
+static int compare_extents(const void *a, const void *b)
+{
+	const struct extent *first = a, *second = b;
+
+	if (first->off != second->off)
+		return first->off < second->off ? -1 : 1;
+	return first->index < second->index ? -1 : first->index > second->index;
+}
+
+/* In the file, segments may come in any order, with anything between them, but none may share the
+ * bytes of another. */
+static int check_extents(struct elfw_core *core, struct load_state *state)
+{
+	if (state->unsorted)
+		qsort(state->extents, state->n_extents, sizeof(state->extents[0]), compare_extents);
+	for (size_t i = 1; i < state->n_extents; i++) {
+		const struct extent *a = &state->extents[i - 1], *b = &state->extents[i];
+
+		if (b->off - a->off < a->len)
+			return elfw_check_bad(core, "contents of segments %llu and %llu overlap",
+					      (ull)(a->index < b->index ? a->index : b->index),
+					      (ull)(a->index < b->index ? b->index : a->index));
+	}
+	return 0;
+}
+
 static int check_contents(struct elfw_core *core, uint64_t index, const Elf64_Phdr *phdr,
 			  struct load_state *state)
 {
@@ -363,12 +422,7 @@ static int check_contents(struct elfw_core *core, uint64_t index, const Elf64_Ph
 		if (regions_overlap(phdr->p_offset, phdr->p_filesz, &core->regions[i]))
 			return elfw_check_bad(core, "contents of segment %llu overlap %s",
 					      (ull)index, core->regions[i].what);
-	if (phdr->p_offset < state->off)
-		return elfw_check_bad(
-			core, "contents of segment %llu overlap or precede those before them",
-			(ull)index);
-	state->off = phdr->p_offset + phdr->p_filesz;
-	return 0;
+	return add_extent(state, index, phdr);
 }
 
 static int check_addresses(struct elfw_core *core, uint64_t index, const Elf64_Phdr *phdr,
@@ -409,10 +463,8 @@ static int check_load(struct elfw_core *core, uint64_t index, const Elf64_Phdr *
 	return check_contents(core, index, phdr, state);
 }
 
-static int check_phdrs(struct elfw_core *core)
+static int check_each_phdr(struct elfw_core *core, struct load_state *state)
 {
-	struct load_state state = {.off = 0};
-
 	for (uint64_t i = 1; i < core->n_phdrs; i++) {
 		Elf64_Phdr phdr;
 		int r = read_phdr(core, i, &phdr);
@@ -433,11 +485,22 @@ static int check_phdrs(struct elfw_core *core)
 					core, "program header %llu is beyond the file", (ull)i);
 			continue;
 		}
-		r = check_load(core, i, &phdr, &state);
+		r = check_load(core, i, &phdr, state);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+static int check_phdrs(struct elfw_core *core)
+{
+	struct load_state state = {.any = false};
+	int r = check_each_phdr(core, &state);
+
+	if (r == 0)
+		r = check_extents(core, &state);
+	free(state.extents);
+	return r;
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The writer: any segments, threads and names of files give a core that the check is content with,
- * of every class and byte order, or are refused before anything is written.
+ * of every class and byte order, or are refused before anything is written; with the contents in
+ * order behind the head, and in any order with the head around them.
  *
  *   0  1  which ABI; bits 4 to 6: the page size
  *   1  1  the number of threads
@@ -170,8 +171,26 @@ static void write_core(struct made *made)
 	close(fd);
 }
 
+/* The contents from the last segment to the first, with pages between them that are nobody's. */
+static void scatter(struct made *made, uint64_t data_off)
+{
+	uint64_t pos = round_up(made, data_off);
+
+	for (size_t i = made->n_segments; i-- > 0;) {
+		pos += made->page_size;
+		made->segments[i].off = pos;
+		pos += round_up(made, made->segments[i].filesz);
+	}
+	must(elfw_layout_around(made->abi, made->notes.len, made->segments, made->n_segments,
+				made->page_size, data_off, pos + 1, &made->layout) == 0);
+	must(made->layout.data_off == data_off && made->layout.data_end == pos + 1);
+	must((made->layout.phoff < data_off) == (made->layout.size == pos + 1));
+}
+
 static void test(struct made *made)
 {
+	uint64_t data_off;
+
 	int r = add_notes(made);
 
 	must(r == 0 || (r == -EOVERFLOW && made->abi->elf_class == ELFCLASS32));
@@ -183,8 +202,14 @@ static void test(struct made *made)
 	if (r < 0)
 		return;
 	check_layout(made);
-	if (made->layout.size <= MAX_SIZE)
-		write_core(made);
+	if (made->layout.size > MAX_SIZE)
+		return;
+	data_off = made->layout.data_off;
+	write_core(made);
+	scatter(made, data_off);
+	write_core(made);
+	scatter(made, sizeof(Elf64_Ehdr));
+	write_core(made);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

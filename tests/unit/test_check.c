@@ -66,8 +66,10 @@ static const struct mutation mutations[] = {
 	{"contents of segment 4 end beyond", IN_PHDR, 4, 8, 8, 5 * PAGE},
 	{"contents of segment 4 end beyond", IN_PHDR, 4, 8, 8, UINT64_MAX - 4095},
 	{"contents of segment 1 overlap the ELF header", IN_PHDR, 1, 8, 8, 0},
-	{"contents of segment 2 overlap or precede", IN_PHDR, 2, 8, 8, PAGE},
-	{"contents of segment 4 overlap or precede", IN_PHDR, 4, 8, 8, 3 * PAGE},
+	{"contents of segments 1 and 2 overlap", IN_PHDR, 2, 8, 8, PAGE},
+	{"contents of segments 2 and 4 overlap", IN_PHDR, 4, 8, 8, 3 * PAGE},
+	{"contents of segments 1 and 2 overlap", IN_PHDR, 1, 8, 8, 3 * PAGE},
+	{"contents of segments 1 and 4 overlap", IN_PHDR, 4, 8, 8, PAGE},
 	/* frames of notes */
 	{"note 0: its owner's name has 0 bytes", IN_NOTE, 0, 0, 4, 0},
 	{"note 0: its owner's name has 65 bytes", IN_NOTE, 0, 0, 4, 65},
@@ -297,6 +299,66 @@ static void test_rewritten(void)
 	free_core(&core);
 }
 
+static const struct mutation scattered_mutations[] = {
+	{"contents of segments 1 and 2 overlap", IN_PHDR, 1, 8, 8, 5 * PAGE},
+	{"contents of segments 1 and 2 overlap", IN_PHDR, 1, 8, 8, 4 * PAGE},
+	{"contents of segments 2 and 4 overlap", IN_PHDR, 2, 8, 8, PAGE},
+	{"contents of segments 2 and 4 overlap", IN_PHDR, 2, 8, 8, 2 * PAGE},
+	{"contents of segments 1 and 4 overlap", IN_PHDR, 1, 8, 8, 2 * PAGE},
+	{"contents of segment 1 end beyond", IN_PHDR, 1, 8, 8, 10 * PAGE},
+	{"segment 2 overlaps or precedes", IN_PHDR, 1, 16, 8, 0x600000},
+};
+
+/* Contents in another order than the addresses, and bytes that are nobody's. */
+static void test_scattered(void)
+{
+	for (int behind = 0; behind < 2; behind++) {
+		struct made_core core;
+		struct elfw_sink *sink;
+
+		plan_scattered(&core, &abi_x86_64, behind);
+		core.fd = memfd_create("core", MFD_CLOEXEC);
+		need(elfw_sink_open_fd(core.fd, &sink) == 0);
+		need(elfw_sink_write(sink, (behind ? 6 : 8) * PAGE, "nobody's", 8, NULL) == 0);
+		need(write_core(&core, sink) == 0);
+		need(elfw_image_write_tail(sink, core.abi, &core.layout) == 0);
+		need(elfw_sink_commit(sink) == 0);
+		elfw_sink_close(sink);
+		is_good(check(core.fd, 2), "contents in any order");
+		for (size_t i = 0;
+		     behind && i < sizeof(scattered_mutations) / sizeof(scattered_mutations[0]);
+		     i++)
+			mutate(&core, &scattered_mutations[i]);
+		free_core(&core);
+	}
+}
+
+/* More than the check begins with, from the last to the first; then two of them meet. */
+static void test_backwards(void)
+{
+	struct elfw_segment segments[500];
+	struct made_core core;
+	struct elfw_sink *sink;
+
+	plan_core(&core, &abi_x86_64);
+	for (size_t i = 0; i < 500; i++)
+		segments[i] = (struct elfw_segment){0x10000 + i * 2 * PAGE, PAGE, PAGE,
+						    (510 - i) * PAGE, PF_R};
+	need(elfw_layout_around(core.abi, core.notes.len, segments, 500, PAGE, 10 * PAGE,
+				511 * PAGE, &core.layout) == 0);
+	core.fd = memfd_create("core", MFD_CLOEXEC);
+	need(elfw_sink_open_fd(core.fd, &sink) == 0);
+	need(elfw_image_write_head(sink, core.abi, 0, &core.layout, segments, 500, &core.notes,
+				   1) == 0);
+	need(elfw_image_write_tail(sink, core.abi, &core.layout) == 0);
+	need(elfw_sink_commit(sink) == 0);
+	elfw_sink_close(sink);
+	is_good(check(core.fd, 2), "contents from the last to the first");
+	mutate(&core, &(struct mutation){"contents of segments 33 and 467 overlap", IN_PHDR, 467, 8,
+					 8, (510 - 32) * PAGE});
+	free_core(&core);
+}
+
 static const struct mutation xnum_mutations[] = {
 	{"section header 0 is not SHT_NULL", IN_SHDR, 0, 4, 4, 1},
 	{"PN_XNUM for only 4 program headers", IN_SHDR, 0, 44, 4, 4},
@@ -402,6 +464,8 @@ int main(int argc, char **argv)
 	test_truncated();
 	test_base();
 	test_rewritten();
+	test_scattered();
+	test_backwards();
 	test_xnum();
 	test_unreadable();
 	for (size_t i = 0; i < N_ABIS; i++)
