@@ -361,10 +361,10 @@ static int check_note_phdr(struct elfw_core *core)
 /* Memory of the order of the program headers, which no hole of the file can hold. */
 static int add_extent(struct load_state *state, uint64_t index, const Elf64_Phdr *phdr)
 {
-	struct extent *last;
+	const size_t n = state->n_extents;
 
-	if (state->n_extents == state->cap_extents) {
-		size_t cap = state->cap_extents ? 2 * state->cap_extents : 64;
+	if (n == state->cap_extents) {
+		size_t cap = n ? 2 * n : 64;
 		struct extent *more = reallocarray(state->extents, cap, sizeof(*more));
 
 		if (!more)
@@ -372,10 +372,10 @@ static int add_extent(struct load_state *state, uint64_t index, const Elf64_Phdr
 		state->extents = more;
 		state->cap_extents = cap;
 	}
-	last = state->n_extents ? &state->extents[state->n_extents - 1] : NULL;
-	if (last && phdr->p_offset < last->off)
+	if (n && phdr->p_offset < state->extents[n - 1].off)
 		state->unsorted = true;
-	state->extents[state->n_extents++] = (struct extent){
+	state->n_extents++;
+	state->extents[n] = (struct extent){
 		.off = phdr->p_offset,
 		.len = phdr->p_filesz,
 		.index = index,

@@ -23,7 +23,7 @@ struct injected {
 	size_t most;        /* bytes that one call takes; 0: all */
 };
 
-static struct injected punches, writes, zero_writes, reads;
+struct injected punches, writes, zero_writes, reads;
 
 /* Does this call fail? */
 static inline bool is_bad(struct injected *call)
