@@ -216,12 +216,6 @@ static int put_phdrs(struct gather *gather, const struct elfw_layout *layout,
 	return r;
 }
 
-/* Do program headers or notes come after the contents? */
-static bool is_behind(const struct elfw_layout *layout)
-{
-	return layout->phoff > layout->data_off || layout->note_off > layout->data_off;
-}
-
 static uint64_t notes_len(const struct elfw_notes *parts, size_t n_parts)
 {
 	uint64_t len = 0;
@@ -268,7 +262,8 @@ int elfw_image_write_head(struct elfw_sink *sink, const struct elfw_abi *abi, ui
 	if (layout->n_phdrs != (uint64_t)n_segments + 1 ||
 	    layout->note_len != notes_len(parts, n_parts))
 		return -EINVAL;
-	if (is_behind(layout) && !elfw_sink_can_seek(sink))
+	/* Notes come after program headers, wherever those are. */
+	if (layout->note_off > layout->data_off && !elfw_sink_can_seek(sink))
 		return -ESPIPE;
 	r = gather_start(&gather, sink, abi, 0);
 	if (r < 0)

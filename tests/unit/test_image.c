@@ -297,6 +297,32 @@ static void test_around_again(void)
 	free_core(&core);
 }
 
+/* Each part of a head goes where the layout has it, also with room between them. */
+static void test_apart(void)
+{
+	struct made_core core;
+	struct elfw_sink *sink;
+	uint8_t *data;
+
+	plan_scattered(&core, &abi_x86_64, false);
+	core.layout.phoff += 24;
+	core.layout.note_off += 200;
+	core.fd = memfd_create("core", MFD_CLOEXEC);
+	need(elfw_sink_open_fd(core.fd, &sink) == 0);
+	is(write_core(&core, sink), 0, "a head in parts");
+	is(elfw_image_write_tail(sink, core.abi, &core.layout), 0, "tail");
+	need(elfw_sink_commit(sink) == 0);
+	elfw_sink_close(sink);
+	data = read_back(&core);
+	is(get_int(core.abi, data + 32, 8), 64 + 24, "e_phoff");
+	is(get_int(core.abi, data + 64, 8), 0, "nothing before the program headers");
+	is(get_int(core.abi, data + 88, 4), PT_NOTE, "program headers");
+	is(get_int(core.abi, data + 88 + 8, 8), core.layout.note_off, "offset of the notes");
+	is_mem(data + core.layout.note_off, core.notes.data, core.notes.len, "notes");
+	free(data);
+	free_core(&core);
+}
+
 static void test_around_stream(void)
 {
 	struct made_core core;
@@ -442,6 +468,7 @@ int main(int argc, char **argv)
 	test_around_xnum(&abi_i386);
 	test_around_xnum(&abi_s390x);
 	test_around_again();
+	test_apart();
 	test_around_stream();
 	test_long_notes();
 	test_errors();

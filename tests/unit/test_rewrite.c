@@ -166,6 +166,7 @@ static void test_clear_first(void)
 	is(elfw_sink_clear(sink, 0, BLOCK), 0, "clear before anything was written");
 	is_file(fd, 0, (const uint8_t *)"0123456789", 10, "touches nothing");
 	is(elfw_sink_rewrite(sink, 2, "x", 1), 0, "rewrite where nothing was written");
+	is(elfw_sink_clear(sink, UINT64_MAX - 3, 3), 0, "clear where no file can be");
 	is_file(fd, 0, (const uint8_t *)"0123\0\0x", 7, "is a write");
 	elfw_sink_close(sink);
 	is_file(fd, 0, (const uint8_t *)"0123", 4, "and abandoned as one");
@@ -350,25 +351,27 @@ static void interrupt(struct injected *call, unsigned int after, const char *wha
 	bool stop = false;
 
 	printf("# %s\n", what);
-	memset(model, 0, 2 * BLOCK);
 	if (call == &zero_writes)
 		punches = (struct injected){.error = EOPNOTSUPP, .n_bad = 1};
 	*call = bad;
 	is(elfw_sink_clear(sink, 0, BLOCK), -EINTR, "clear is interrupted");
 	is(elfw_sink_clear(sink, 0, BLOCK), 0, "and can be repeated");
+	is_file(elfw_sink_fd(sink), 0, memset(model, 0, BLOCK), sizeof(model), "no more, no less");
 	*call = bad;
 	is(elfw_sink_rewrite(sink, BLOCK, model, BLOCK), -EINTR, "rewrite is interrupted");
 	is(elfw_sink_rewrite(sink, BLOCK, model, BLOCK), 0, "and can be repeated");
+	memset(model + BLOCK, 0, BLOCK);
 	is_file(elfw_sink_fd(sink), 0, model, sizeof(model), "both did all");
 
 	need(elfw_sink_write(sink, 0, memset(model, 1, 2 * BLOCK), 2 * BLOCK, NULL) == 0);
-	memset(model, 0, 2 * BLOCK);
 	n_asked = 0;
 	elfw_sink_on_interrupt(sink, gives_up, &stop);
 	*call = bad;
 	is(elfw_sink_clear(sink, 0, BLOCK), 0, "clear goes on if it may");
+	is_file(elfw_sink_fd(sink), 0, memset(model, 0, BLOCK), sizeof(model), "no more, no less");
 	*call = bad;
 	is(elfw_sink_rewrite(sink, BLOCK, model, BLOCK), 0, "rewrite goes on if it may");
+	memset(model + BLOCK, 0, BLOCK);
 	is(n_asked, 2, "after having asked");
 	is_file(elfw_sink_fd(sink), 0, model, sizeof(model), "both did all");
 	stop = true;

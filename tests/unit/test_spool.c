@@ -428,6 +428,12 @@ static bool gives_up(void *arg)
 	return *(volatile sig_atomic_t *)arg != 0;
 }
 
+static bool never_gives_up(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
 static void install_alarm(void)
 {
 	const struct sigaction action = {.sa_handler = on_alarm};
@@ -522,6 +528,7 @@ static void test_abort_flag(bool at_spool)
 	is(reader.len, MIB, "every byte arrived");
 
 	to = open_pipe(fds);
+	elfw_sink_on_interrupt(to, never_gives_up, NULL);
 	spool = open_spool(to, 0);
 	elfw_sink_on_interrupt(spool, gives_up, (void *)(uintptr_t)&aborted);
 	need(elfw_sink_write(spool, 0, data, MIB, NULL) == 0);
@@ -558,6 +565,11 @@ static void test_write_interrupted(void)
 	is(elfw_sink_write(spool, 0, "abc", 3, &done), 0, "goes on if it may");
 	is(done, 3, "to the end");
 	is(elfw_sink_finish(spool, 3), 0, "finish");
+	elfw_sink_close(spool);
+	elfw_sink_on_interrupt(to, never_gives_up, NULL);
+	spool = open_spool(to, 0);
+	writes = (struct injected){.error = EINTR, .n_bad = 1};
+	is(elfw_sink_write(spool, 0, "abc", 3, NULL), 0, "a spool begins as its output does");
 	elfw_sink_close(spool);
 	elfw_sink_close(to);
 	close(fds[0]);
