@@ -45,6 +45,46 @@ void lc_ranges_sort(struct lc_ranges *ranges)
 		qsort(ranges->v, ranges->n, sizeof(*ranges->v), by_start);
 }
 
+void lc_ranges_merge(struct lc_ranges *ranges)
+{
+	size_t n = 0;
+
+	lc_ranges_sort(ranges);
+	for (size_t i = 0; i < ranges->n; i++) {
+		const struct lc_range *r = &ranges->v[i];
+		struct lc_range *last = n ? &ranges->v[n - 1] : NULL;
+
+		if (!last || r->start > last->end)
+			ranges->v[n++] = *r;
+		else if (r->end > last->end)
+			last->end = r->end;
+	}
+	ranges->n = n;
+}
+
+bool lc_ranges_have(const struct lc_ranges *ranges, uint64_t at, uint64_t *len)
+{
+	size_t low = 0, high = ranges->n;
+	uint64_t until = UINT64_MAX;
+	bool have = false;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (ranges->v[mid].end <= at)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low < ranges->n) {
+		have = ranges->v[low].start <= at;
+		until = (have ? ranges->v[low].end : ranges->v[low].start) - at;
+	}
+	if (until < *len)
+		*len = until;
+	return have;
+}
+
 void lc_ranges_free(struct lc_ranges *ranges)
 {
 	free(ranges->v);

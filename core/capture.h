@@ -8,7 +8,7 @@
  *                       is read
  *   == thaw ==          read_rest (by the thread that holds the target), what was kept is written,
  *                       finish
- *   end                 whatever happened before
+ *   end                 right after read_rest, or after what failed
  *
  * Where a function fails with the target alive and well, the strategy gives way to the next.
  */
@@ -58,6 +58,8 @@ struct lc_strategy {
 	int (*finish)(struct lc_snap *snap, struct lc_err *err);
 	/* Undoes what prepare and stopped did to the target. By the thread that holds it. */
 	void (*end)(struct lc_snap *snap);
+	/* Frees `own`. Last of all. */
+	void (*free)(struct lc_snap *snap);
 };
 
 extern const struct lc_strategy lc_strategy_precopy, lc_strategy_fork, lc_strategy_copy,

@@ -197,10 +197,17 @@ static void end(struct lc_snap *snap)
 {
 	struct fork *f = snap->own;
 
+	if (f)
+		lc_inject_end_copy(f->copy);
+}
+
+static void free_own(struct lc_snap *snap)
+{
+	struct fork *f = snap->own;
+
 	if (!f)
 		return;
 	lc_team_end(f->team);
-	lc_inject_end_copy(f->copy);
 	lc_memsrc_close(&f->memsrc);
 	lc_pagemap_close(&f->pagemap);
 	lc_close(&f->copy_taskfd);
@@ -215,4 +222,5 @@ const struct lc_strategy lc_strategy_fork = {
 	.cover = cover,
 	.read_rest = read_rest,
 	.end = end,
+	.free = free_own,
 };

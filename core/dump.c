@@ -569,6 +569,8 @@ static void begin_attempt(struct job *job, const struct lc_strategy *strategy)
 
 static void end_attempt(struct job *job)
 {
+	if (job->strategy->free)
+		job->strategy->free(&job->snap);
 	lc_capture_free(&job->capture);
 	lc_frozen_free(&job->frozen);
 	lc_prep_free(&job->prep);

@@ -15,13 +15,6 @@
 
 #define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct lc_pm_scan)
 
-/* pagemap(5): the entry of one page */
-#define PM_PRESENT (UINT64_C(1) << 63)
-#define PM_SWAP    (UINT64_C(1) << 62)
-#define PM_FILE    (UINT64_C(1) << 61)
-#define PM_SOFT_DIRTY (UINT64_C(1) << 55)
-#define PM_UFFD_WP (UINT64_C(1) << 57)
-#define PM_GUARD   (UINT64_C(1) << 58)
 
 #define ENTRIES    512
 
@@ -99,12 +92,14 @@ static void append_page(struct lc_pagemap *pm, uint64_t addr, uint64_t categorie
 			.start = addr, .end = addr + pm->page_size, .categories = categories};
 }
 
-static uint64_t categories_of(uint64_t entry)
+static uint64_t categories_of(const struct lc_pagemap *pm, uint64_t addr, uint64_t entry)
 {
-	return (entry & PM_PRESENT ? LC_CAT_PRESENT : LC_CAT_SWAPPED) |
-	       (entry & PM_UFFD_WP ? 0 : LC_CAT_WRITTEN) | (entry & PM_FILE ? LC_CAT_FILE : 0) |
-	       (entry & PM_GUARD ? LC_CAT_GUARD : 0) |
-	       (entry & PM_SOFT_DIRTY ? LC_CAT_SOFT_DIRTY : 0);
+	bool changed = pm->is_as_copied && !pm->is_as_copied(pm->is_as_copied_arg, addr, entry);
+
+	return (entry & LC_PM_PRESENT ? LC_CAT_PRESENT : LC_CAT_SWAPPED) |
+	       (entry & LC_PM_UFFD_WP ? 0 : LC_CAT_WRITTEN) | (entry & LC_PM_FILE ? LC_CAT_FILE : 0) |
+	       (entry & LC_PM_GUARD ? LC_CAT_GUARD : 0) |
+	       (changed ? LC_CAT_SOFT_DIRTY : 0);
 }
 
 /* The same from pagemap's entries; the zero page looks like any other there. */
@@ -128,8 +123,8 @@ static int refill_by_entries(struct lc_pagemap *pm, uint64_t start, uint64_t end
 		for (size_t i = 0; i < (size_t)got / 8; i++, addr += pm->page_size) {
 			uint64_t e = entries[i];
 
-			if (e & (PM_PRESENT | PM_SWAP))
-				append_page(pm, addr, categories_of(e));
+			if (e & (LC_PM_PRESENT | LC_PM_SWAP))
+				append_page(pm, addr, categories_of(pm, addr, e));
 		}
 	}
 	pm->known_end = addr;
@@ -246,9 +241,9 @@ uint64_t lc_pagemap_look(const struct lc_pagemap *pm, uint64_t addr)
 	uint64_t entry = 0;
 
 	if (pread(pm->fd, &entry, 8, (off_t)(addr / pm->page_size * 8)) < 8 ||
-	    !(entry & (PM_PRESENT | PM_SWAP)))
+	    !(entry & (LC_PM_PRESENT | LC_PM_SWAP)))
 		return 0;
-	return categories_of(entry);
+	return categories_of(pm, addr, entry);
 }
 
 bool lc_pagemap_has(const struct lc_pagemap *pm, uint64_t start, uint64_t end)

@@ -63,6 +63,15 @@ enum lc_tracker_kind {
 	LC_TRACKER_SOFT_DIRTY,
 };
 
+/* pagemap(5): the entry of one page */
+#define LC_PM_PRESENT    (UINT64_C(1) << 63)
+#define LC_PM_SWAP       (UINT64_C(1) << 62)
+#define LC_PM_FILE       (UINT64_C(1) << 61)
+#define LC_PM_GUARD      (UINT64_C(1) << 58)
+#define LC_PM_UFFD_WP    (UINT64_C(1) << 57)
+#define LC_PM_SOFT_DIRTY (UINT64_C(1) << 55)
+#define LC_PM_PFN        ((UINT64_C(1) << 55) - 1) /* zero without CAP_SYS_ADMIN */
+
 struct lc_pagelist;
 
 /*
@@ -74,6 +83,9 @@ struct lc_pagemap {
 	uint64_t page_size;
 	bool no_scan;                    /* the kernel has no PAGEMAP_SCAN */
 	enum lc_tracker_kind tracker;
+	/* Soft-dirty: what of the entries of pagemap(5) says that a page is as it was copied. */
+	bool (*is_as_copied)(void *arg, uint64_t addr, uint64_t entry);
+	void *is_as_copied_arg;
 	const struct lc_pagelist *list; /* all answers are in it; NULL: the kernel is asked */
 	uint64_t mask;                   /* categories that the kernel knows */
 	uint64_t deadline_ns;            /* CLOCK_MONOTONIC: no more questions then; 0: never */

@@ -9,6 +9,7 @@
 #include "err.h"
 
 const struct lc_strategy *const lc_strategies[] = {
+	&lc_strategy_precopy,
 	&lc_strategy_fork,
 	&lc_strategy_copy,
 	&lc_strategy_off,
