@@ -52,6 +52,9 @@ struct lc_strategy {
 	int (*place)(struct lc_snap *snap, struct lc_err *err);
 	/* What need not be read inside the freeze. */
 	struct lc_cover (*cover)(struct lc_snap *snap);
+	/* The target was let go again, since a mapping had come of which too little is known: looks anew,
+	 * and the last freeze is tried again. NULL: that is found out inside the freeze. */
+	int (*again)(struct lc_snap *snap, struct lc_err *err);
 	/* What was covered, from wherever the strategy has it. */
 	int (*read_rest)(struct lc_snap *snap, struct lc_err *err);
 	/* Everything is written but the head of the core. */

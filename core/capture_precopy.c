@@ -162,6 +162,18 @@ static int measure(struct lc_snap *snap, struct precopy *pc, const struct lc_fro
 	return lc_snap_measure(snap, now, cover, &pc->uncovered, err);
 }
 
+/* smaps walks the page tables, for 30 ms and more for each GiB. */
+static int read_flags(struct lc_prep *p, struct lc_err *err)
+{
+	int r;
+
+	lc_vma_hints_free(&p->hints);
+	r = lc_vma_hints_read(p->taskfd, 0, &p->hints);
+	return r < 0 && r != -ENOENT ? lc_err_set(err, -r, LC_STAGE_MAPPINGS,
+						  "cannot read smaps: %s", strerror(-r))
+				     : 0;
+}
+
 /* Mappings and plan as they are now; the mappings' flags anew if they have changed, since inside the
  * freeze there is no time for that. */
 static int look(struct lc_snap *snap, struct precopy *pc, struct lc_frozen *now, struct lc_err *err)
@@ -169,13 +181,9 @@ static int look(struct lc_snap *snap, struct precopy *pc, struct lc_frozen *now,
 	struct lc_prep *p = snap->prep;
 	int r;
 
-	if (pc->maps.len) {
-		lc_vma_hints_free(&p->hints);
-		r = lc_vma_hints_read(p->taskfd, 0, &p->hints);
-		if (r < 0 && r != -ENOENT)
-			return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read smaps: %s",
-					  strerror(-r));
-	}
+	r = pc->maps.len ? read_flags(p, err) : 0;
+	if (r < 0)
+		return r;
 	r = lc_procfs_read(p->taskfd, "maps", &pc->maps);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read maps: %s", strerror(-r));
@@ -477,13 +485,16 @@ static bool is_enough(const struct lc_snap *snap, const struct precopy *pc, uint
 	return s->n_passes > 2 && pc->last_bytes > before / 10 * 7;
 }
 
+static uint64_t bound_ns(const struct lc_snap *snap)
+{
+	return snap->request->precopy_ns ? snap->request->precopy_ns : LC_PRECOPY_NS_DEFAULT;
+}
+
 static int run_passes(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
 {
 	unsigned int max_passes =
 		snap->request->max_passes ? snap->request->max_passes : LC_PASSES_DEFAULT;
-	uint64_t bound = snap->request->precopy_ns ? snap->request->precopy_ns
-						   : LC_PRECOPY_NS_DEFAULT;
-	uint64_t deadline = lc_now_ns() + bound, since = 0;
+	uint64_t deadline = lc_now_ns() + bound_ns(snap), since = 0;
 	int r = 0;
 
 	for (unsigned int n = 1; n <= max_passes; n++) {
@@ -504,7 +515,11 @@ static int run_passes(struct lc_snap *snap, struct precopy *pc, struct lc_err *e
 		if (is_enough(snap, pc, before) || lc_now_ns() >= deadline)
 			break;
 	}
-	return 0;
+	/* what MADV_DONTDUMP says must not be as old as the first pass */
+	r = read_flags(snap->prep, err);
+	if (r == 0)
+		r = run_pass(snap, pc, lc_now_ns() + bound_ns(snap), err);
+	return r;
 }
 
 /* ---- before the last freeze --------------------------------------------------------------- */
@@ -564,6 +579,22 @@ static int begin(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
 	return r;
 }
 
+/* Everything is ready for the last freeze. */
+static int settle(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
+{
+	int r = lc_snap_check_freeze(snap, predict_ns(snap, pc), err);
+
+	if (r == 0 && lc_pagelist_reserve(&snap->pages, 4096) < 0)
+		r = out_of_memory(err);
+	if (r < 0)
+		return r;
+	snap->prep->pagemap.tracker = pc->tracker->kind;
+	snap->prep->pagemap.mask |= LC_CAT_WPALLOWED;
+	lc_ranges_merge(&pc->written);
+	lc_ranges_merge(&pc->failed);
+	return 0;
+}
+
 static int prepare(struct lc_snap *snap, struct lc_err *err)
 {
 	struct precopy *pc = calloc(1, sizeof(*pc));
@@ -578,20 +609,24 @@ static int prepare(struct lc_snap *snap, struct lc_err *err)
 		r = reserve(snap, pc, err);
 	if (r == 0)
 		r = run_passes(snap, pc, err);
-	if (r == 0)
-		r = lc_snap_check_freeze(snap, predict_ns(snap, pc), err);
-	if (r == 0 && lc_pagelist_reserve(&snap->pages, 4096) < 0)
-		r = out_of_memory(err);
-	if (r < 0)
-		return r;
-	snap->prep->pagemap.tracker = pc->tracker->kind;
-	snap->prep->pagemap.mask |= LC_CAT_WPALLOWED;
-	lc_ranges_merge(&pc->written);
-	lc_ranges_merge(&pc->failed);
-	return 0;
+	return r == 0 ? settle(snap, pc, err) : r;
 }
 
 /* ---- the last freeze ---------------------------------------------------------------------- */
+
+/* Mappings anew, and once more what was written to since. */
+static int again(struct lc_snap *snap, struct lc_err *err)
+{
+	struct precopy *pc = snap->own;
+	uint64_t begin_ns = lc_now_ns();
+	int r;
+
+	snap->prep->pagemap.tracker = LC_TRACKER_NONE;
+	r = look_and_follow(snap, pc, err);
+	if (r == 0)
+		r = run_pass(snap, pc, begin_ns + bound_ns(snap), err);
+	return r == 0 ? settle(snap, pc, err) : r;
+}
 
 static int place(struct lc_snap *snap, struct lc_err *err)
 {
@@ -716,6 +751,7 @@ const struct lc_strategy lc_strategy_precopy = {
 	.snapshot = LC_SNAPSHOT_PRECOPY,
 	.probe = check_no_dma,
 	.prepare = prepare,
+	.again = again,
 	.place = place,
 	.cover = cover,
 	.finish = finish,

@@ -22,6 +22,9 @@
 #include "err.h"
 #include "sharers.h"
 
+/* A freeze without a look at smaps is tried so often. */
+#define MAX_HURRIED 4
+
 /* What was prepared for a process that executes another program meanwhile is prepared anew. */
 #define MAX_TRIES 20
 
@@ -306,7 +309,7 @@ static size_t count_threads(const struct lc_threads *threads)
 	return n;
 }
 
-static int freeze_and_read(struct job *job)
+static int freeze_once(struct job *job)
 {
 	struct lc_frozen *f = &job->frozen;
 	struct lc_result *res = job->result;
@@ -324,6 +327,34 @@ static int freeze_and_read(struct job *job)
 	res->thaw_ns = lap(&mark);
 	res->n_mappings = f->vmas.n;
 	return r;
+}
+
+/* Takes back what one freeze has learned. */
+static void forget_freeze(struct job *job)
+{
+	lc_frozen_free(&job->frozen);
+	job->frozen = (struct lc_frozen){0};
+	for (size_t i = 0; i < LC_NOTES_EXTRA; i++)
+		job->prep.notes[i].len = 0;
+	lc_losses_free(&job->result->losses);
+	*job->err = (struct lc_err){0};
+}
+
+static int freeze_and_read(struct job *job)
+{
+	for (int tries = 1;; tries++) {
+		int r;
+
+		job->prep.in_a_hurry = job->strategy->again && tries < MAX_HURRIED;
+		r = freeze_once(job);
+		if (r != -EAGAIN || !job->prep.in_a_hurry)
+			return r;
+		forget_freeze(job);
+		job->prep.in_a_hurry = false;
+		r = or_give_way(job, job->strategy->again(&job->snap, job->err));
+		if (r < 0)
+			return r;
+	}
 }
 
 /* Of a process that has ended, any file of /proc may be what was missed first. */

@@ -49,8 +49,14 @@ int lc_frozen_refuse_stale(const struct lc_prep *p, struct lc_err *err)
 static int read_mappings(const struct lc_prep *p, struct lc_frozen *f, struct lc_losses *losses,
 			 struct lc_err *err)
 {
-	int r = lc_vmas_read(p->taskfd, &p->hints, !p->request->minimal, f->deadline_ns, &f->vmas);
+	enum lc_flags_need need = p->request->minimal ? LC_FLAGS_ANY
+				  : p->in_a_hurry     ? LC_FLAGS_KNOWN
+						      : LC_FLAGS_READ;
+	int r = lc_vmas_read(p->taskfd, &p->hints, need, f->deadline_ns, &f->vmas);
 
+	if (r == -EAGAIN)
+		return lc_err_set(err, EAGAIN, LC_STAGE_MAPPINGS,
+				  "the mappings change faster than they are looked at");
 	if (r == -ETIME) {
 		lc_losses_add(losses, LC_LOSS_MEMORY, 0, 0, 0, ETIME,
 			      "all memory: the list of mappings was not read in time");

@@ -18,13 +18,13 @@ const struct lc_strategy *const lc_strategies[] = {
 
 /* ---- stops -------------------------------------------------------------------------------- */
 
-/* Who promises when the target is let go must be on a processor then, however busy the machine is:
- * it only sleeps and looks. Without CAP_SYS_NICE it does what it can. */
-static void keep_time(void)
+/* Who holds the target must be on a processor, however busy the machine is: while it waits for one, so
+ * does the target. Without CAP_SYS_NICE it does what it can. */
+static void keep_time(int policy)
 {
-	const struct sched_param param = {.sched_priority = 1};
+	const struct sched_param param = {.sched_priority = policy == SCHED_FIFO ? 1 : 0};
 
-	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
+	sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &param);
 }
 
 int lc_snap_freeze(struct lc_snap *snap, struct lc_threads *threads, struct lc_err *err)
@@ -36,13 +36,15 @@ int lc_snap_freeze(struct lc_snap *snap, struct lc_threads *threads, struct lc_e
 					    .seizing_ns = snap->seizing_ns};
 	int r;
 
+	if (request->max_freeze_ns || request->snapshot != LC_SNAPSHOT_OFF)
+		keep_time(SCHED_FIFO);
 	atomic_store(snap->freezing, true);
 	lc_caller_raise(request->for_caller);
 	r = lc_threads_freeze(snap->target, &options, threads, err);
 	lc_caller_lower(request->for_caller);
 	atomic_store(snap->freezing, false);
-	if (r == 0 && request->max_freeze_ns)
-		keep_time();
+	if (r < 0)
+		keep_time(SCHED_OTHER);
 	return r;
 }
 
@@ -54,6 +56,7 @@ void lc_snap_thaw(struct lc_snap *snap, struct lc_threads *threads)
 
 	lc_threads_thaw(threads);
 	frozen_ns = lc_now_ns() - threads->interrupted_ns;
+	keep_time(SCHED_OTHER);
 	res->n_passes = threads->passes;
 	res->frozen_ns += frozen_ns;
 	if (s->n_freezes < LC_FREEZES_MAX)
@@ -88,7 +91,7 @@ int lc_snap_inject(struct lc_snap *snap, const struct lc_threads *threads,
 	if (has_stuck(threads))
 		return lc_err_set(err, ENOTSUP, LC_STAGE_FREEZE,
 				  "a thread does not stop, and would be held longer than the others");
-	r = lc_vmas_read(p->taskfd, &p->hints, false, 0, &vmas);
+	r = lc_vmas_read(p->taskfd, &p->hints, LC_FLAGS_ANY, 0, &vmas);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read /proc/%d/maps: %s",
 				  snap->target->id.pid, strerror(-r));

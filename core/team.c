@@ -468,6 +468,16 @@ static int report(struct lc_team *team, struct lc_err *err)
 	return team->result;
 }
 
+/* While the target waits for what is kept in memory, it must not wait for a processor as well. Without
+ * CAP_SYS_NICE it does. */
+static void hurry(struct lc_team *team, int policy)
+{
+	const struct sched_param param = {.sched_priority = policy == SCHED_FIFO ? 1 : 0};
+
+	for (size_t i = 0; i < team->n; i++)
+		pthread_setschedparam(team->workers[i].thread, policy, &param);
+}
+
 int lc_team_read(struct lc_capture *capture, struct lc_team *team, struct lc_err *err)
 {
 	int r;
@@ -481,8 +491,12 @@ int lc_team_read(struct lc_capture *capture, struct lc_team *team, struct lc_err
 	team->moved_ns = lc_now_ns();
 	team->next_kept = 0;
 	team->go = true;
+	if (capture->arena)
+		hurry(team, SCHED_FIFO);
 	pthread_cond_broadcast(&team->start);
 	watch_reading(team, capture);
+	if (capture->arena)
+		hurry(team, SCHED_OTHER);
 	r = report(team, err);
 	pthread_mutex_unlock(&team->lock);
 	return r;

@@ -309,7 +309,7 @@ static int read_flags(int taskfd, const struct lc_vma_hints *hints, uint64_t dea
 	return r == -ETIME ? 0 : r;
 }
 
-int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
+int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, enum lc_flags_need need,
 		 uint64_t deadline_ns, struct lc_vmas *ret_vmas)
 {
 	struct lc_text text = {0};
@@ -319,10 +319,10 @@ int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
 		r = lc_vmas_parse(text.data, text.len, ret_vmas);
 	else
 		lc_text_free(&text);
-	if (r == 0 && need_flags)
+	if (r == 0 && need == LC_FLAGS_READ)
 		r = read_flags(taskfd, hints, deadline_ns, ret_vmas);
-	else if (r == 0)
-		lc_vmas_take_hints(ret_vmas, hints);
+	else if (r == 0 && !lc_vmas_take_hints(ret_vmas, hints) && need == LC_FLAGS_KNOWN)
+		r = -EAGAIN;
 	if (r < 0)
 		lc_vmas_free(ret_vmas);
 	return r;

@@ -90,11 +90,18 @@ void lc_vma_hints_free(struct lc_vma_hints *hints);
 LC_MUST_CHECK int lc_vma_hints_take(struct lc_vma_hints *hints, char *buf, size_t size,
 				    size_t *len);
 
-/* Reads maps and takes the flags from `hints` where a mapping stands there as it is now; reads
- * smaps again if one does not, or may be another, and its flags are needed. Returns 0, -errno or
- * -ETIME as above; then there are none. */
-LC_MUST_CHECK int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints, bool need_flags,
-			       uint64_t deadline_ns, struct lc_vmas *ret_vmas);
+/* How much the flags of mappings are worth. */
+enum lc_flags_need {
+	LC_FLAGS_ANY,   /* what is known of them will do */
+	LC_FLAGS_KNOWN, /* each must be known: -EAGAIN if one is not */
+	LC_FLAGS_READ,  /* smaps is read again if one is not known, or may be another's */
+};
+
+/* Reads maps and takes the flags from `hints` where a mapping stands there as it is now. Returns 0,
+ * -EAGAIN, -errno or -ETIME as above; then there are none. */
+LC_MUST_CHECK int lc_vmas_read(int taskfd, const struct lc_vma_hints *hints,
+			       enum lc_flags_need need, uint64_t deadline_ns,
+			       struct lc_vmas *ret_vmas);
 void lc_vmas_free(struct lc_vmas *vmas);
 
 /* Gives the mappings the flags of the hints, both sorted. Returns false if one has no hint, and

@@ -284,16 +284,16 @@ static void test_hints(int fd)
 	is(lc_vma_hints_read(fd, 0, &hints), 0, "smaps");
 	is(hints.n, 2, "its mappings");
 	is(hints.v[0].flags, LC_VMA_DONTDUMP, "flags of the first");
-	is(lc_vmas_read(fd, &hints, true, 0, &vmas), 0, "maps with its flags");
+	is(lc_vmas_read(fd, &hints, LC_FLAGS_READ, 0, &vmas), 0, "maps with its flags");
 	is(vmas.v[1].flags, LC_VMA_HUGETLB, "flags of the second");
 	lc_vmas_free(&vmas);
-	is(lc_vmas_read(fd, &stale, false, 0, &vmas), 0, "maps whose flags nobody needs");
+	is(lc_vmas_read(fd, &stale, LC_FLAGS_ANY, 0, &vmas), 0, "maps whose flags nobody needs");
 	is(vmas.v[0].flags, 0, "smaps is not read again");
 	lc_vmas_free(&vmas);
-	is(lc_vmas_read(fd, &hints, true, 1, &vmas), -ETIME, "maps after the deadline");
+	is(lc_vmas_read(fd, &hints, LC_FLAGS_READ, 1, &vmas), -ETIME, "maps after the deadline");
 	is(vmas.n, 0, "none is known");
 	is(lc_vma_hints_read(fd, 1, &stale), -ETIME, "smaps after the deadline");
-	is(lc_vmas_read(fd, &stale, true, 0, &vmas), 0,
+	is(lc_vmas_read(fd, &stale, LC_FLAGS_READ, 0, &vmas), 0,
 	   "maps that no hint fits: smaps is read again");
 	is(vmas.v[0].flags, LC_VMA_DONTDUMP, "and the flags are there");
 	lc_vmas_free(&vmas);
@@ -325,7 +325,7 @@ static void test_long_names(int fd)
 	free(text);
 	is(lc_vma_hints_read(fd, 0, &hints), 0, "smaps with a name of 40,000 bytes");
 	is(hints.n, 2, "its mappings");
-	is(lc_vmas_read(fd, &hints, true, 0, &vmas), 0, "the same maps");
+	is(lc_vmas_read(fd, &hints, LC_FLAGS_READ, 0, &vmas), 0, "the same maps");
 	is_str(vmas.v[0].name, name, "the whole name");
 	is(vmas.v[0].flags, LC_VMA_DONTDUMP, "flags of the mapping");
 	is(vmas.v[1].flags, LC_VMA_SHARED | LC_VMA_IO | LC_VMA_DEVICE, "flags of the next one");
