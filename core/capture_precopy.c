@@ -650,6 +650,9 @@ static bool has(void *arg, struct lc_piece *piece)
 
 	if (!(piece->kind & LC_PAGE_HELD) || !will_hold(NULL, piece))
 		return false;
+	/* the mark that a page has left behind which was dropped: it is the file's again */
+	if ((piece->kind & LC_PAGE_MARKED) && lc_vma_has_file(piece->vma))
+		return false;
 	/* the first part of it to which one answer is right */
 	if (lc_ranges_have(&pc->failed, piece->addr, &len)) {
 		piece->len = len;

@@ -156,9 +156,12 @@ static int fill_fast(struct fill *f, uint64_t start, uint64_t end)
 	return r;
 }
 
+/* In mappings of files the protection of a page outlives it, as a mark in the page table
+ * (pte_install_uffd_wp_if_needed(), include/linux/mm_inline.h), which is not reported either. */
 static bool is_big(const struct lc_pagemap *pm, const struct lc_vma *vma)
 {
 	return pm->tracker == LC_TRACKER_UFFD && vma->end - vma->start >= BIG &&
+	       !lc_vma_has_file(vma) &&
 	       !(vma->flags & (LC_VMA_SHARED | LC_VMA_HUGETLB | LC_VMA_UFFD | LC_VMA_SPECIAL));
 }
 
