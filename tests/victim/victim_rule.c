@@ -1194,7 +1194,8 @@ int main(int argc, char **argv)
 	}
 	victim_begin();
 	/* its place under the break, before that is where the slots begin */
-	free(malloc(1));
+	if (!malloc(1))
+		die("malloc");
 	count_slots(size);
 	make_ledger();
 	make_places();
