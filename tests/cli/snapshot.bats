@@ -40,6 +40,21 @@ RULES=(
     done
 }
 
+@test "a process whose memory somebody has changed says so" {
+    need_tool python3
+    local start
+    start_rule rate=200 seed=2
+    stop_process "$VICTIM"
+    livecore -p "$VICTIM" -o core
+    # A slot that is written to often, of those that nobody is at.
+    start=$("$RULECHECK" core slots | awk '$2 == "wipeonfork" { print $3; exit }')
+    dd if=/dev/zero of="/proc/$VICTIM/mem" bs=8 count=1 seek=$((start / 8)) conv=notrunc status=none
+    livecore -p "$VICTIM" -o core --force
+    ! "$RULECHECK" core brief || fail "not seen in the core"
+    kill -CONT "$VICTIM"
+    wait_for 20 victim_says "$VICTIM" '^broken slot'
+}
+
 # obeys_rules STRATEGY
 obeys_rules() {
     local strategy=$1 rule n
@@ -310,6 +325,46 @@ same_core() {
         stop_victim "$VICTIM"
         rm -f core
     done
+}
+
+@test "a process with userfaultfds of its own, and one that serves a file system to itself" {
+    need_root
+    need_tool jq
+    need_snapshot
+    local strategy victim expected
+    for victim in victim_uffd victim_fuse; do
+        [ "$victim" = victim_uffd ] || [ -c /dev/fuse ] || continue
+        start_victim "$victim"
+        ! victim_says "$VICTIM" '^skip all' || continue
+        mapfile -t expected < <(awk '$1 == "fill" && !seen[$2]++ {
+            print $2 "=" ($2 ~ /^present/ ? "full" : $2 == "absent/minor" ? "full" : "absent") }' "$(victim_out)")
+        remember "$VICTIM"
+        for strategy in auto $STRATEGIES; do
+            options_of "$strategy"
+            livecore -p "$VICTIM" -o core --force --all "${SNAPSHOT[@]}"
+            # What the handler would give is a loss.
+            [ "$status" -eq 1 ] || { [ "$status" -eq 2 ] && [ "$strategy" != auto ]; } || fail "$strategy: status $status" "$stderr"
+            assert_untouched "$VICTIM" || fail "$victim: $strategy"
+            [ "$status" -eq 2 ] || check sane
+            [ "$status" -eq 2 ] || check truth "$(victim_out)" "${expected[@]}" || fail "$victim: $strategy"
+        done
+        [ "$(ask touch | grep -c '^right')" -ge 5 ] || fail "$victim: its handler does not work any more"
+        if [ "$victim" = victim_fuse ]; then
+            end_fuse
+        fi
+        stop_victim "$VICTIM"
+    done
+}
+
+# A request that waits for a server which is gone must not outlive the test.
+end_fuse() {
+    local dir=$BATS_TEST_TMPDIR/fusectl number
+    number=$(truth connection)
+    mkdir -p "$dir"
+    mount -t fusectl none "$dir" 2>/dev/null || return 0
+    [ ! -e "$dir/$number" ] || echo 1 >"$dir/$number/abort"
+    umount "$dir"
+    rmdir "$dir"
 }
 
 @test "a process that shares its memory with another" {
