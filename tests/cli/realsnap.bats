@@ -46,7 +46,7 @@ snapshots_of() {
         # And of a process that stands still, the same backtraces as of itself.
         stop_process "$pid"
         remember "$pid"
-        snapshot "$pid" "$strategy"
+        snapshot_of_stopped "$pid" "$strategy"
         assert_untouched "$pid" || fail "$strategy"
         same_stacks "$pid" || fail "$strategy"
         [ "$(check threads | sort -n)" = "$(tids "$pid")" ] || fail "$strategy: not every thread is in the core"

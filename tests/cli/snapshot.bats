@@ -52,6 +52,7 @@ RULES=(
     livecore -p "$VICTIM" -o core --force
     ! "$RULECHECK" core brief || fail "not seen in the core"
     kill -CONT "$VICTIM"
+    echo verify >&"${VICTIM_FD[$VICTIM]}"
     wait_for 20 victim_says "$VICTIM" '^broken slot'
 }
 
@@ -122,7 +123,6 @@ is_back() {
 same_core() {
     local strategy
     start_victim "$@"
-    stop_process "$VICTIM"
     remember "$VICTIM"
     livecore -p "$VICTIM" -o ref --force
     expect_status 0
@@ -143,7 +143,6 @@ same_core() {
     same_core victim_mem
     same_core victim_many_threads 20
     same_core victim_many_maps 3000
-    same_core victim_regs 4
 }
 
 @test "memory that is hard to save: the same core as without" {
@@ -247,7 +246,7 @@ same_core() {
     stop_process "$VICTIM"
     remember "$VICTIM"
     for strategy in $STRATEGIES; do
-        snapshot "$VICTIM" "$strategy"
+        snapshot_of_stopped "$VICTIM" "$strategy"
         assert_untouched "$VICTIM" || fail "$strategy"
         obeys "$strategy"
         all_have_state "$VICTIM" T

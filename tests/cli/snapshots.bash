@@ -36,6 +36,19 @@ snapshot() {
     is_strategy "$strategy"
 }
 
+# snapshot_of_stopped PID STRATEGY: what makes its threads work may not be to be had of threads that are
+# stopped; then it is said, and --snapshot alone takes another.
+snapshot_of_stopped() {
+    options_of "$2"
+    livecore -p "$1" -o core --force --json "${SNAPSHOT[@]}"
+    if [ "$status" -eq 2 ] && [[ $2 = @(fork|precopy) ]]; then
+        [[ $(json .error.text) == *stopped* ]] || fail "$2: $output"
+        livecore -p "$1" -o core --force --json --snapshot
+    fi
+    expect_status 0
+    [ -z "$stderr" ] || [[ $stderr == *' was not to be had: '* ]] || fail "$2: unexpected: $stderr"
+}
+
 # is_strategy STRATEGY: says the JSON of the dump.
 is_strategy() {
     local taken
