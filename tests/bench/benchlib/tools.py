@@ -154,35 +154,44 @@ class Bench:
         return [output]
 
     def _end_command(self):
-        if self.command and self.command.poll() is None:
-            os.killpg(self.command.pid, signal.SIGTERM)  # the group was made for this command
-            self.command.wait()
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            if self.command and self.command.poll() is None:
+                os.killpg(self.command.pid, signum)  # the group was made for this command
+                try:
+                    self.command.wait(10)
+                except subprocess.TimeoutExpired:
+                    pass
 
-    def _measure(self, command, directory, warm_mib):
-        """Runs a command; returns its wall time in ns and its maximal resident size in bytes."""
+    def _measure(self, command, directory, warm_mib, accept=("0",), seconds=None):
+        """Runs a command that is to end with one of these statuses, within that time.
+
+        Returns its wall time in ns, its maximal resident size in bytes, and what it printed.
+        """
         report_r, report_w = os.pipe()
         # measure reports on descriptor 3, whatever number the pipe has here.
         shell = ["sh", "-c", f'exec "$@" 3>&{report_w}', "sh"]
         try:
             self.command = subprocess.Popen(
                 [*shell, self.measure, "-w", f"{directory}:{warm_mib}", *command],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 pass_fds=[report_w], start_new_session=True, text=True)
             os.close(report_w)
             report_w = -1
-            errors = self.command.communicate()[1]
+            output, errors = self.command.communicate(timeout=seconds)
             with os.fdopen(report_r, encoding="ascii") as report:
                 report_r = -1
                 words = report.read().split()
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{os.path.basename(command[0])} was not through after {seconds} s") from None
         finally:
             self._end_command()
             self.command = None
             for fd in (report_r, report_w):
                 if fd >= 0:
                     os.close(fd)
-        if len(words) != 3 or words[2] != "0":
+        if len(words) != 3 or words[2] not in accept:
             raise Failure(f"{os.path.basename(command[0])} failed: {errors.strip()}")
-        return int(words[0]), int(words[1]) * 1024
+        return int(words[0]), int(words[1]) * 1024, output
 
     def _commands(self, case, directory):
         """Tool -> (command for a PID, the file that it writes)."""
@@ -198,14 +207,14 @@ class Bench:
         path = path.format(pid=victim.pid)
         resident = victim.resident()
         victim.ask("reset")
-        wall, rss = self._measure(words, directory, warm_mib)
+        wall, rss, _ = self._measure(words, directory, warm_mib)
         frozen = int(victim.ask("gap"))
         status = os.stat(path)
         return Sample(wall, frozen, rss, status.st_size, status.st_blocks * 512, resident), path
 
     def _copy(self, core, directory, warm_mib):
         copy = core + ".copy"
-        wall, rss = self._measure(["cp", core, copy], directory, warm_mib)
+        wall, rss, _ = self._measure(["cp", core, copy], directory, warm_mib)
         status = os.stat(copy)
         os.unlink(copy)
         return Sample(wall, 0, rss, status.st_size, status.st_blocks * 512, 0)
