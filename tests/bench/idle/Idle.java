@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// An idle JVM that measures from inside for how long it was stopped; speaks as victim_bench does.
+// A JVM that measures from inside for how long it was stopped; speaks as victim_bench does. Idle, or
+// with the argument "busy" one that allocates, and keeps the last 256 MiB or so.
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.util.concurrent.locks.LockSupport;
@@ -29,10 +30,25 @@ class Idle {
             LockSupport.parkNanos(50_000);
     }
 
+    static void allocate() {
+        Object[] kept = new Object[256 * 1024];
+        for (int i = 0;; i++) {
+            kept[i % kept.length] = new long[128];
+            if (i % 200 == 0)
+                LockSupport.parkNanos(1_000_000);
+        }
+    }
+
+    static void startDaemon(Runnable run) {
+        Thread thread = new Thread(run);
+        thread.setDaemon(true);
+        thread.start();
+    }
+
     public static void main(String[] args) throws Exception {
-        Thread clock = new Thread(Idle::watch);
-        clock.setDaemon(true);
-        clock.start();
+        startDaemon(Idle::watch);
+        if (args.length > 0 && args[0].equals("busy"))
+            startDaemon(Idle::allocate);
         System.out.println("ready");
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         for (String line; (line = in.readLine()) != null; ) {

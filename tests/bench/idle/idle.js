@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// An idle node that measures from inside for how long it was stopped; speaks as victim_bench does.
+// A node that measures from inside for how long it was stopped; speaks as victim_bench does. Idle, or
+// with the argument "busy" one that allocates, and keeps the last 100 MiB or so.
 // Its timers tick once a millisecond: a shorter freeze reads as about one.
 'use strict';
 
@@ -25,7 +26,17 @@ function answer(line) {
     waiting.push({ ticks: 2, run: () => { process.stdout.write(text() + '\n'); return false; } });
 }
 
+const kept = new Array(100000);
+let number = 0;
+
+function allocate() {
+    for (let i = 0; i < 200; i++, number++)
+        kept[number % kept.length] = { name: `object ${number}`, list: new Array(100).fill(number + 0.5) };
+}
+
 setInterval(tick, 1);
+if (process.argv[2] === 'busy')
+    setInterval(allocate, 1);
 require('readline')
     .createInterface({ input: process.stdin })
     .on('line', answer)

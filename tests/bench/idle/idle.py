@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An idle Python that measures from inside for how long it was stopped; speaks as victim_bench does."""
+"""A Python that measures from inside for how long it was stopped; speaks as victim_bench does.
+
+Idle, or with the argument "busy" one that allocates, and keeps the last 100 MiB or so.
+"""
+import collections
+import itertools
 import sys
 import threading
 import time
@@ -29,7 +34,17 @@ class Clock:
             time.sleep(50e-6)
 
 
+def allocate():
+    kept = collections.deque(maxlen=100_000)
+    for number in itertools.count():
+        kept.append([str(number), [number] * 100])
+        if number % 200 == 0:
+            time.sleep(0.001)
+
+
 clock = Clock()
+if sys.argv[1:] == ["busy"]:
+    threading.Thread(target=allocate, daemon=True).start()
 threading.Thread(target=clock.watch, daemon=True).start()
 print("ready", flush=True)
 for line in sys.stdin:
