@@ -83,8 +83,8 @@ void lc_snap_thaw(struct lc_snap *snap, struct lc_threads *threads);
 /* lc_inject_open() in one of the threads, all of which are stopped. Refused as well if one is not: it is
  * free only when the holding thread has ended, which has more to do. */
 LC_MUST_CHECK int lc_snap_inject(struct lc_snap *snap, const struct lc_threads *threads,
-				 const struct lc_code *code, struct lc_inject *inject,
-				 struct lc_err *err);
+				 enum lc_inject_purpose purpose, const struct lc_code *code,
+				 struct lc_inject *inject, struct lc_err *err);
 
 /*
  * Mappings and plan of the target as it runs now, into `ret_now` (starts zeroed,

@@ -109,7 +109,9 @@ static int stopped(struct lc_snap *snap, struct lc_err *err)
 {
 	struct fork *f = snap->own;
 	struct lc_err closing;
-	int r = lc_snap_inject(snap, &snap->frozen->threads, &f->code, &f->inject, err), r2;
+	int r = lc_snap_inject(snap, &snap->frozen->threads, LC_INJECT_COPY, &f->code,
+			       &f->inject, err);
+	int r2;
 
 	if (r < 0)
 		return r;

@@ -31,6 +31,7 @@
 #include "caller.h"
 #include "err.h"
 #include "regset.h"
+#include "seccomp.h"
 
 /* Each call takes microseconds; a busy machine may keep the thread waiting. */
 #define STEP_NS        UINT64_C(2000000000)
@@ -47,6 +48,12 @@
 #define TP_WITHIN      (UINT64_C(64) << 10)
 
 #define ALL_SIGNALS    UINT64_MAX
+
+/* No signal at its end; the thread waits for it; where to write its PID is in the call. */
+#define HELPER_FLAGS   (CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PARENT_SETTID)
+/* Made by the helper, whose table of descriptors is empty; its stack is in its own copy. */
+#define COPY_FLAGS     CLONE_FILES
+#define UFFD_FLAGS     (O_CLOEXEC | UFFD_USER_MODE_ONLY)
 
 /* struct ptrace_rseq_configuration, linux/ptrace.h, since Linux 5.13 */
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION
@@ -291,14 +298,94 @@ static bool has_shadow_stack(pid_t tid, const struct lc_call_abi *abi)
 	       ptrace(PTRACE_GETREGSET, tid, (void *)(uintptr_t)abi->shadow_stack_type, &iov) == 0;
 }
 
-static bool has_filter(const struct lc_target *target, pid_t tid)
+/* ---- seccomp ------------------------------------------------------------------------------ */
+
+static enum lc_seccomp_answer ask(const struct lc_bpf_programs *filters,
+				  const struct lc_code *code, uint64_t ip,
+				  const struct lc_call *call)
 {
+	struct lc_seccomp_call asked = {
+		.nr = (int32_t)call->number, .arch = code->abi->audit_arch, .ip = ip};
+
+	memcpy(asked.args, call->args, sizeof(asked.args));
+	return lc_seccomp_ask(filters, &asked);
+}
+
+/* All that may be made, by us or on the way back if we die. */
+static size_t list_calls(const struct lc_inject *inject, struct lc_call *calls)
+{
+	const struct lc_call_abi *abi = inject->in.code->abi;
+	const struct lc_call_numbers *nr = &abi->numbers;
+	size_t n = 0;
+
+	calls[n] = (struct lc_call){.number = nr->clone};
+	abi->set_clone(&calls[n++], HELPER_FLAGS, inject->exit_frame,
+		       inject->wait_frame + abi->frame_arg0_off);
+	calls[n++] = (struct lc_call){.number = nr->close_range, .args = {1, 0}};
+	calls[n++] = (struct lc_call){.number = nr->close_range,
+				      .args = {0, UINT32_MAX, CLOSE_RANGE_UNSHARE}};
+	calls[n++] = (struct lc_call){.number = nr->wait4, .args = {1, 0, __WALL}};
+	if (inject->in.purpose == LC_INJECT_USERFAULTFD) {
+		calls[n++] = (struct lc_call){.number = nr->userfaultfd, .args = {UFFD_FLAGS}};
+		return n;
+	}
+	calls[n] = (struct lc_call){.number = nr->clone};
+	abi->set_clone(&calls[n++], COPY_FLAGS, 0, 0);
+	calls[n++] = (struct lc_call){.number = nr->prctl,
+				      .args = {PR_GET_CHILD_SUBREAPER, inject->scratch}};
+	return n;
+}
+
+#define CALLS_MAX 8
+
+/*
+ * The filters are suspended while a call is made that they refuse, PTRACE_O_SUSPEND_SECCOMP; if we
+ * die, they are in force, so that none may do more than refuse it, and the way back must be free.
+ */
+static bool filters_agree(struct lc_inject *inject, const struct lc_bpf_programs *filters)
+{
+	const struct lc_code *code = inject->in.code;
+	const struct lc_call back = {.number = code->abi->numbers.rt_sigreturn};
+	const struct lc_call end = {.number = code->abi->numbers.exit_group};
+	uint64_t ip = code->call + code->abi->insn_len;
+	struct lc_call calls[CALLS_MAX];
+	size_t n = list_calls(inject, calls);
+
+	if (ask(filters, code, code->back + code->abi->return_len, &back) != LC_SECCOMP_PASSES ||
+	    ask(filters, code, ip, &end) != LC_SECCOMP_PASSES)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		enum lc_seccomp_answer answer = ask(filters, code, ip, &calls[i]);
+
+		if (answer == LC_SECCOMP_HARMS)
+			return false;
+		if (answer == LC_SECCOMP_REFUSES)
+			inject->suspends = true;
+	}
+	return true;
+}
+
+static bool may_be_killed(struct lc_inject *inject, pid_t tid)
+{
+	struct lc_bpf_programs filters = {0};
 	struct lc_status status;
 	char path[40];
+	bool agree;
 
+	inject->suspends = false;
 	snprintf(path, sizeof(path), "task/%d/status", tid);
-	return lc_procfs_status(target->dirfd, path, &status) < 0 || status.seccomp != 0;
+	if (lc_procfs_status(inject->in.target->dirfd, path, &status) < 0)
+		return true;
+	if (status.seccomp == 0)
+		return false;
+	if (lc_seccomp_fetch(tid, &filters) < 0)
+		return true; /* its strict mode as well */
+	agree = filters_agree(inject, &filters);
+	lc_seccomp_free(&filters);
+	return !agree;
 }
+
+/* ---- which thread, again ------------------------------------------------------------------ */
 
 static int64_t number_before(pid_t tid, const struct lc_arch *arch, const uint8_t *regs)
 {
@@ -331,8 +418,8 @@ static const char *why_not(struct lc_inject *inject, const struct lc_thread *t)
 		return "it is in a system call that could not be started over";
 	if (has_shadow_stack(t->tid, in->arch->call))
 		return "it has a shadow stack";
-	if (has_filter(in->target, t->tid))
-		return "it is under seccomp, whose filter may kill it for a system call";
+	if (may_be_killed(inject, t->tid))
+		return "it is under seccomp, whose filters may do it harm for the system calls";
 	return NULL;
 }
 
@@ -483,9 +570,18 @@ static int set_options(pid_t tid, long options)
 	return ptrace(PTRACE_SETOPTIONS, tid, NULL, (void *)(uintptr_t)options) < 0 ? -errno : 0;
 }
 
+#ifndef PTRACE_O_SUSPEND_SECCOMP
+#define PTRACE_O_SUSPEND_SECCOMP (1 << 21)
+#endif
+
 #define SEIZE_OPTIONS PTRACE_O_TRACECLONE /* as threads.c has it */
 #define TAKEN_OPTIONS                                                                              \
 	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK)
+
+static long taken_options(const struct lc_inject *inject)
+{
+	return TAKEN_OPTIONS | (inject->suspends ? PTRACE_O_SUSPEND_SECCOMP : 0);
+}
 
 /* Where a thread is that is let go after this: at a call that does nothing, and then back. */
 static int set_harmless(struct lc_inject *inject)
@@ -507,7 +603,7 @@ static int take_thread(struct lc_inject *inject)
 	int r = write_memory(tid, inject->frames, inject->frames_now, inject->frames_len);
 
 	if (r == 0)
-		r = set_options(tid, TAKEN_OPTIONS);
+		r = set_options(tid, taken_options(inject));
 	if (r == 0)
 		r = set_harmless(inject);
 	if (r < 0)
@@ -529,6 +625,9 @@ static int read_thread(struct lc_inject *inject, struct lc_regbuf *fp)
 		r = build_frames(inject, fp);
 	if (r == 0)
 		r = verify_code(inject);
+	/* again, now that the addresses are known */
+	if (r == 0 && may_be_killed(inject, tid))
+		r = -EPERM;
 	return r == 0 ? read_memory(tid, inject->frames, inject->frames_before, inject->frames_len)
 		      : r;
 }
@@ -609,7 +708,7 @@ static int meet_child(const struct lc_inject *inject, pid_t parent, pid_t *ret_c
 	r = wait_for_stop(inject, *ret_child, &stop);
 	if (r < 0)
 		return r;
-	return set_options(*ret_child, TAKEN_OPTIONS | PTRACE_O_EXITKILL);
+	return set_options(*ret_child, taken_options(inject) | PTRACE_O_EXITKILL);
 }
 
 static int clone_helper(struct lc_inject *inject)
@@ -621,8 +720,7 @@ static int clone_helper(struct lc_inject *inject)
 	int64_t result = 0;
 	int r;
 
-	abi->set_clone(&call, CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PARENT_SETTID,
-		       inject->exit_frame, inject->wait_frame + abi->frame_arg0_off);
+	abi->set_clone(&call, HELPER_FLAGS, inject->exit_frame, inject->wait_frame + abi->frame_arg0_off);
 	r = call_in(inject, tid, inject->regs, inject->wait_frame, &call, &stop);
 	if (r < 0)
 		return r;
@@ -682,7 +780,7 @@ int lc_inject_userfaultfd(struct lc_inject *inject, struct lc_err *err)
 {
 	const struct lc_call call = {
 		.number = inject->in.code->abi->numbers.userfaultfd,
-		.args = {O_CLOEXEC | UFFD_USER_MODE_ONLY},
+		.args = {UFFD_FLAGS},
 	};
 	int64_t result = 0;
 	int r;
@@ -755,8 +853,7 @@ static int clone_copy(struct lc_inject *inject, pid_t *ret_copy)
 	int64_t result = 0;
 	int r;
 
-	/* no signal at its end, the helper's empty table of descriptors, its stack in its own copy */
-	abi->set_clone(&call, CLONE_FILES, 0, 0);
+	abi->set_clone(&call, COPY_FLAGS, 0, 0);
 	r = call_in(inject, inject->helper, inject->helper_regs, inject->exit_frame, &call, &stop);
 	if (r < 0)
 		return r;

@@ -30,7 +30,13 @@ LC_MUST_CHECK int lc_code_find(const struct lc_arch *arch, const struct lc_vmas 
 			       struct lc_mapfile *file, struct lc_code *ret_code,
 			       struct lc_err *err);
 
+enum lc_inject_purpose {
+	LC_INJECT_USERFAULTFD,
+	LC_INJECT_COPY,
+};
+
 struct lc_inject_inputs {
+	enum lc_inject_purpose purpose; /* decides which calls a filter of seccomp(2) must let pass */
 	const struct lc_target *target;
 	const struct lc_threads *threads; /* all stopped by the calling thread */
 	const struct lc_vmas *vmas;
@@ -50,7 +56,8 @@ struct lc_inject {
 	uint8_t regs[LC_GENERAL_REGS_MAX]; /* the thread's own */
 	size_t regs_len;
 	uint64_t sigmask;
-	bool calling; /* its registers are ours */
+	bool calling;  /* its registers are ours */
+	bool suspends; /* its seccomp filters */
 
 	/* What stands in the thread's stack below its red zone, and what stood there before. */
 	uint64_t frames, frames_len;

@@ -73,11 +73,13 @@ static bool has_stuck(const struct lc_threads *threads)
 }
 
 int lc_snap_inject(struct lc_snap *snap, const struct lc_threads *threads,
-		   const struct lc_code *code, struct lc_inject *inject, struct lc_err *err)
+		   enum lc_inject_purpose purpose, const struct lc_code *code,
+		   struct lc_inject *inject, struct lc_err *err)
 {
 	struct lc_prep *p = snap->prep;
 	struct lc_vmas vmas = {0};
 	const struct lc_inject_inputs in = {
+		.purpose = purpose,
 		.target = snap->target,
 		.threads = threads,
 		.vmas = &vmas,

@@ -110,7 +110,8 @@ static int while_stopped(struct lc_track *track, const struct lc_threads *thread
 	static const struct lc_inject empty;
 	struct lc_inject inject = empty;
 	struct lc_err closing;
-	int r = lc_snap_inject(track->snap, threads, code, &inject, err), r2;
+	int r = lc_snap_inject(track->snap, threads, LC_INJECT_USERFAULTFD, code, &inject, err);
+	int r2;
 
 	if (r < 0)
 		return r;
