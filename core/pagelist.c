@@ -165,7 +165,24 @@ static bool is_big(const struct lc_pagemap *pm, const struct lc_vma *vma)
 	       !(vma->flags & (LC_VMA_SHARED | LC_VMA_HUGETLB | LC_VMA_UFFD | LC_VMA_SPECIAL));
 }
 
-/* Small ones in between go with one walk. */
+/* Small mappings in between go with one walk. Without PAGEMAP_SCAN, what is between mappings must not
+ * be looked at: that is most of 128 TiB, eight bytes for each page. */
+static int fill_mapping(struct fill *f, const struct lc_vma *vma, uint64_t *at)
+{
+	uint64_t from = f->pm->no_scan ? vma->start : *at;
+	int r;
+
+	if (!is_big(f->pm, vma) && !f->pm->no_scan)
+		return 0;
+	r = from < vma->start ? fill_detail(f, from, vma->start) : 0;
+	if (r == 0 && !f->pm->no_scan)
+		r = fill_fast(f, vma->start, vma->end);
+	else if (r == 0)
+		r = -EPERM;
+	*at = vma->end;
+	return r == -EPERM ? fill_detail(f, vma->start, vma->end) : r;
+}
+
 int lc_pagelist_fill(struct lc_pagelist *list, struct lc_pagemap *pm, const struct lc_vmas *vmas,
 		     bool no_zero_page)
 {
@@ -176,19 +193,9 @@ int lc_pagelist_fill(struct lc_pagelist *list, struct lc_pagemap *pm, const stru
 	int r = 0;
 
 	list->n = 0;
-	for (size_t i = 0; r == 0 && i < vmas->n && vmas->v[i].end <= pm->limit; i++) {
-		const struct lc_vma *vma = &vmas->v[i];
-
-		if (!is_big(pm, vma))
-			continue;
-		r = at < vma->start ? fill_detail(&f, at, vma->start) : 0;
-		if (r == 0)
-			r = fill_fast(&f, vma->start, vma->end);
-		if (r == -EPERM)
-			r = fill_detail(&f, vma->start, vma->end);
-		at = vma->end;
-	}
-	return r == 0 && at < pm->limit ? fill_detail(&f, at, pm->limit) : r;
+	for (size_t i = 0; r == 0 && i < vmas->n && vmas->v[i].end <= pm->limit; i++)
+		r = fill_mapping(&f, &vmas->v[i], &at);
+	return r == 0 && at < pm->limit && !pm->no_scan ? fill_detail(&f, at, pm->limit) : r;
 }
 
 /* ---- asking ------------------------------------------------------------------------------- */

@@ -20,11 +20,14 @@
 
 #define ENTRIES 1024
 
+/* Looking at the entries of what is larger would take seconds, whether it is used or not. */
+#define MAX_FOLLOWED (UINT64_C(64) << 30)
+
 /* What is known of each page of a mapping. */
 struct pages {
 	uint64_t start, end;
 	uint64_t *copied; /* the frame that it was copied from; 0: it was not */
-	uint8_t *dirty;   /* this pass copies it */
+	uint8_t *clean;   /* this pass need not copy it */
 };
 
 struct soft_dirty {
@@ -160,6 +163,8 @@ static int follow(struct lc_track *track, uint64_t start_addr, uint64_t end_addr
 	size_t n = (size_t)((end_addr - start_addr) / track->snap->prep->page_size);
 	struct pages *p = find(sd, start_addr);
 
+	if (end_addr - start_addr > MAX_FOLLOWED)
+		return -EFBIG;
 	if (p)
 		return p->end >= end_addr ? 0 : follow(track, p->end, end_addr);
 	if (lc_grow((void **)&sd->v, &sd->cap, sd->n, sizeof(*sd->v)) < 0)
@@ -167,13 +172,12 @@ static int follow(struct lc_track *track, uint64_t start_addr, uint64_t end_addr
 	p = &sd->v[sd->n];
 	*p = (struct pages){.start = start_addr, .end = end_addr};
 	p->copied = calloc(n, sizeof(*p->copied));
-	p->dirty = malloc(n);
-	if (!p->copied || !p->dirty) {
+	p->clean = calloc(n, sizeof(*p->clean));
+	if (!p->copied || !p->clean) {
 		free(p->copied);
-		free(p->dirty);
+		free(p->clean);
 		return -ENOMEM;
 	}
-	memset(p->dirty, 1, n);
 	sd->n++;
 	return 0;
 }
@@ -203,12 +207,12 @@ static int each_entry(struct lc_track *track, uint64_t start_addr, uint64_t end_
 	return r;
 }
 
-static int note_dirty(struct lc_track *track, uint64_t addr, uint64_t entry, void *arg)
+static int note_clean(struct lc_track *track, uint64_t addr, uint64_t entry, void *arg)
 {
 	struct pages *p = arg;
 
-	p->dirty[(addr - p->start) / track->snap->prep->page_size] =
-		exists(entry) && !is_as_copied(track, addr, entry);
+	p->clean[(addr - p->start) / track->snap->prep->page_size] =
+		!exists(entry) || is_as_copied(track, addr, entry);
 	return 0;
 }
 
@@ -218,7 +222,7 @@ static int look_and_clear(struct lc_track *track)
 	int r = 0;
 
 	for (size_t i = 0; sd->cleared && r == 0 && i < sd->n; i++)
-		r = each_entry(track, sd->v[i].start, sd->v[i].end, note_dirty, &sd->v[i]);
+		r = each_entry(track, sd->v[i].start, sd->v[i].end, note_clean, &sd->v[i]);
 	if (r == 0 && write(sd->clear_fd, "4", 1) != 1)
 		r = -errno;
 	sd->cleared = true;
@@ -259,12 +263,12 @@ static int collect_page(struct lc_track *track, uint64_t addr, uint64_t entry, v
 	uint64_t page_size = track->snap->prep->page_size;
 	size_t i = (size_t)((addr - c->p->start) / page_size);
 	struct lc_page_region *last = c->n ? &c->regions[c->n - 1] : NULL;
-	bool wanted = c->p->dirty[i] && exists(entry) && !(entry & LC_PM_FILE);
+	bool wanted = !c->p->clean[i] && exists(entry) && !(entry & LC_PM_FILE);
 
 	if (wanted && !(last && last->end == addr) && c->n == c->max)
 		return 1;
 	c->walked = addr + page_size;
-	c->p->dirty[i] = 0;
+	c->p->clean[i] = 1;
 	if (!wanted)
 		return 0;
 	c->p->copied[i] = entry & LC_PM_PRESENT ? entry & LC_PM_PFN : 0;
@@ -298,7 +302,7 @@ static void end(struct lc_track *track)
 		return;
 	for (size_t i = 0; i < sd->n; i++) {
 		free(sd->v[i].copied);
-		free(sd->v[i].dirty);
+		free(sd->v[i].clean);
 	}
 	lc_close(&sd->clear_fd);
 	free(sd->v);
