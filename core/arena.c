@@ -110,10 +110,11 @@ int lc_arena_reserve(struct lc_arena *arena, uint64_t bytes)
 
 uint8_t *lc_arena_take(struct lc_arena *arena, uint64_t len)
 {
-	uint8_t *taken = arena->mem + arena->used;
+	uint8_t *taken;
 
 	if (!arena->mem || len > arena->cap - arena->used)
 		return NULL;
+	taken = arena->mem + arena->used;
 	arena->used += len;
 	return taken;
 }

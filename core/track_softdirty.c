@@ -36,6 +36,7 @@ struct soft_dirty {
 	bool cleared;        /* a pass has begun before */
 	struct pages *v;     /* in the order of the mappings that are followed */
 	size_t n, cap;
+	const struct pages *last; /* that was asked for; by the thread that holds the target alone */
 };
 
 /* ---- whether it is to be had -------------------------------------------------------------- */
@@ -110,12 +111,25 @@ static int probe(struct lc_snap *snap, struct lc_err *err)
 
 /* ---- pages -------------------------------------------------------------------------------- */
 
+static bool has(const struct pages *p, uint64_t addr)
+{
+	return p->start <= addr && addr < p->end;
+}
+
 static struct pages *find(const struct soft_dirty *sd, uint64_t addr)
 {
 	for (size_t i = 0; i < sd->n; i++)
-		if (sd->v[i].start <= addr && addr < sd->v[i].end)
+		if (has(&sd->v[i], addr))
 			return &sd->v[i];
 	return NULL;
+}
+
+/* The same for one page after the other, by one thread. */
+static const struct pages *find_next(struct soft_dirty *sd, uint64_t addr)
+{
+	if (!sd->last || !has(sd->last, addr))
+		sd->last = find(sd, addr);
+	return sd->last;
 }
 
 static bool exists(uint64_t entry)
@@ -127,8 +141,8 @@ static bool exists(uint64_t entry)
 static bool is_as_copied(void *arg, uint64_t addr, uint64_t entry)
 {
 	const struct lc_track *track = arg;
-	const struct soft_dirty *sd = track->own;
-	const struct pages *p = find(sd, addr);
+	struct soft_dirty *sd = track->own;
+	const struct pages *p = find_next(sd, addr);
 	uint64_t frame = entry & LC_PM_PFN;
 
 	if (!p || !(entry & LC_PM_PRESENT) || (entry & (LC_PM_SOFT_DIRTY | LC_PM_FILE)))
@@ -169,6 +183,7 @@ static int follow(struct lc_track *track, uint64_t start_addr, uint64_t end_addr
 		return p->end >= end_addr ? 0 : follow(track, p->end, end_addr);
 	if (lc_grow((void **)&sd->v, &sd->cap, sd->n, sizeof(*sd->v)) < 0)
 		return -ENOMEM;
+	sd->last = NULL; /* they may have moved */
 	p = &sd->v[sd->n];
 	*p = (struct pages){.start = start_addr, .end = end_addr};
 	p->copied = calloc(n, sizeof(*p->copied));
