@@ -529,24 +529,26 @@ static int start_tracker(struct lc_snap *snap, struct precopy *pc, const struct 
 			 struct lc_err *err)
 {
 	static const struct lc_tracker *const trackers[] = {&lc_tracker_uffd,
-							    &lc_tracker_soft_dirty};
+							    &lc_tracker_soft_dirty, NULL};
 	char reasons[LC_TEXT_SIZE] = "";
 	size_t len = 0;
 	int r = -ENOTSUP;
 
-	for (size_t i = 0; i < sizeof(trackers) / sizeof(*trackers); i++) {
-		pc->tracker = trackers[i];
+	for (size_t i = 0; trackers[i]; i++) {
 		pc->track = (struct lc_track){.snap = snap, .fd = -1};
-		r = pc->tracker->probe(snap, err);
+		r = trackers[i]->probe(snap, err);
 		if (r == 0)
-			r = pc->tracker->start(&pc->track, now, err);
+			r = trackers[i]->start(&pc->track, now, err);
+		if (r == 0) {
+			pc->tracker = trackers[i];
+			snap->result->snapshot.tracker = trackers[i]->name;
+		}
 		if (r == 0 || r == -EINTR || r == -ESRCH)
 			return r;
-		pc->tracker->end(&pc->track);
+		trackers[i]->end(&pc->track);
 		len += (size_t)snprintf(reasons + len, sizeof(reasons) - len, "%s%s: %.*s",
-					i ? "; " : "", pc->tracker->name, 220, err->text);
+					i ? "; " : "", trackers[i]->name, 220, err->text);
 	}
-	pc->tracker = NULL;
 	return lc_err_set(err, -r, LC_STAGE_TARGET, "%s", reasons);
 }
 
@@ -566,7 +568,6 @@ static int begin(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
 	if (r == 0)
 		r = start_tracker(snap, pc, &now, err);
 	if (r == 0) {
-		snap->result->snapshot.tracker = pc->tracker->name;
 		init_extents(pc, &now);
 		if (place_plan(pc, &now) < 0 || follow_all(pc, &now) < 0)
 			r = out_of_memory(err);
