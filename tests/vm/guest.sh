@@ -145,5 +145,5 @@ need_snapshots() {
 
 # tracker: of precopy, on this kernel.
 tracker() {
-    uname -r | awk -F'[.-]' '{ print $1 > 6 || $1 == 6 && $2 >= 7 ? "userfaultfd" : "soft-dirty" }'
+    uname -r | awk -F'[.-]' '{ print ($1 > 6 || $1 == 6 && $2 >= 7) ? "userfaultfd" : "soft-dirty" }'
 }

@@ -28,6 +28,9 @@ fork          fork, of a mapping of each kind
 fork_changes  fork, of memory that changes
 copy          copy, of a mapping of each kind
 copy_changes  copy, of memory that changes
+rule          precopy: memory that obeys a rule at every instant
+rule_fork     fork: memory that obeys a rule at every instant
+rule_copy     copy: memory that obeys a rule at every instant
 '
 
 # What the usual filter takes and leaves.
@@ -285,3 +288,34 @@ guest_copy_changes() {
     changing copy '' "$PAGES tables"
 }
 host_copy_changes() { changed; }
+
+# ---- the rule of every instant ------------------------------------------------------------------
+
+# ruled STRATEGY [TRACKER]: two cores of memory that several threads change in every way.
+ruled() {
+    need_snapshots
+    LOOSE=loose
+    [ -x /victims/victim_rule ] || skip "there is no victim_rule"
+    start victim_rule size=16 threads=3 rate=20
+    for i in 1 2; do
+        dump "core$i" "--snapshot=$1"
+        expect_strategy "core$i" "$@"
+    done
+    ask verify
+}
+
+obeyed() {
+    for i in 1 2; do
+        check "core$i" sane
+        rulecheck "core$i" brief
+    done
+}
+
+guest_rule() { ruled precopy "$(tracker)"; }
+host_rule() { obeyed; }
+
+guest_rule_fork() { ruled fork; }
+host_rule_fork() { obeyed; }
+
+guest_rule_copy() { ruled copy; }
+host_rule_copy() { obeyed; }
