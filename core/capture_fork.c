@@ -63,6 +63,19 @@ static int predict(struct lc_snap *snap, uint64_t inside, struct lc_err *err)
 				    err);
 }
 
+/* A choice of the user's own is respected. */
+static int check_worth(const struct lc_snap *snap, uint64_t inside, uint64_t all,
+		       struct lc_err *err)
+{
+	if (snap->request->snapshot != LC_SNAPSHOT_AUTO || inside <= all / 2 ||
+	    inside < (UINT64_C(16) << 20))
+		return 0;
+	return lc_err_set(err, ENOTSUP, LC_STAGE_TARGET,
+			  "fork(2) does not copy most of the memory (shared, MADV_DONTFORK, huge "
+			  "pages, files): %.1f of %.1f MiB",
+			  (double)inside / 1048576, (double)all / 1048576);
+}
+
 static int prepare(struct lc_snap *snap, struct lc_err *err)
 {
 	struct fork *f = calloc(1, sizeof(*f));
@@ -82,6 +95,8 @@ static int prepare(struct lc_snap *snap, struct lc_err *err)
 		r = lc_code_find(now.arch, &now.vmas, &snap->prep->file, &f->code, err);
 	if (r == 0)
 		r = lc_snap_measure(snap, &now, cover(snap), &inside, err);
+	if (r == 0)
+		r = check_worth(snap, inside, now.plan.data_bytes, err);
 	if (r == 0)
 		r = predict(snap, inside, err);
 	if (r == 0)
@@ -138,7 +153,7 @@ static int open_copy(struct lc_snap *snap, struct fork *f)
 /* The copy has the mapping, and fork(2) has not emptied it. Most dumps never ask. */
 static bool has_mapping(struct fork *f, uint64_t start, uint64_t end)
 {
-	if (!f->hints.n && lc_vma_hints_read(f->copy_taskfd, 0, &f->hints) < 0)
+	if (!f->hints.n && lc_vma_hints_read(f->copy_taskfd, false, 0, &f->hints) < 0)
 		return false;
 	for (size_t i = 0; i < f->hints.n; i++) {
 		const struct lc_vma_hint *hint = &f->hints.v[i];

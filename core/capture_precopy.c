@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "err.h"
 #include "extents.h"
@@ -34,6 +35,8 @@
 #define SCAN_NS_PER_MIB 500
 
 #define REGIONS        512
+
+#define COPIER_NICE    5
 
 struct precopy {
 	const struct lc_tracker *tracker;
@@ -168,7 +171,7 @@ static int read_flags(struct lc_prep *p, struct lc_err *err)
 	int r;
 
 	lc_vma_hints_free(&p->hints);
-	r = lc_vma_hints_read(p->taskfd, 0, &p->hints);
+	r = lc_vma_hints_read(p->taskfd, lc_prep_is_large(p), 0, &p->hints);
 	return r < 0 && r != -ENOENT ? lc_err_set(err, -r, LC_STAGE_MAPPINGS,
 						  "cannot read smaps: %s", strerror(-r))
 				     : 0;
@@ -376,34 +379,35 @@ static void *copy(void *arg)
 	struct copier *c = arg;
 	struct lc_range chunk;
 
+	/* of this thread alone, on Linux: the target's own work comes first */
+	setpriority(PRIO_PROCESS, 0, COPIER_NICE);
 	while (take_chunk(c, &chunk))
 		copy_chunk(c, &chunk);
 	return NULL;
 }
 
-/* The calling thread is one of them. */
+/* Not in the calling thread, which must not stay behind others when it holds the target. */
 static int run_copiers(struct pass *pass)
 {
 	struct copier *copiers = calloc(MAX_WORKERS, sizeof(*copiers));
-	pthread_t thread;
-	bool second = false;
+	pthread_t threads[MAX_WORKERS];
+	size_t n = 0;
 
 	if (!copiers)
 		return -ENOMEM;
-	for (size_t i = 0; i < MAX_WORKERS; i++)
-		copiers[i] = (struct copier){.pass = pass, .batch = lc_batch_new()};
-	if (copiers[1].batch)
-		second = pthread_create(&thread, NULL, copy, &copiers[1]) == 0;
-	if (copiers[0].batch)
-		copy(&copiers[0]);
-	else if (!second)
-		fail(pass, -ENOMEM, LC_STAGE_COPY, "cannot copy");
-	if (second)
-		pthread_join(thread, NULL);
+	while (n < MAX_WORKERS) {
+		copiers[n] = (struct copier){.pass = pass, .batch = lc_batch_new()};
+		if (!copiers[n].batch ||
+		    pthread_create(&threads[n], NULL, copy, &copiers[n]) != 0)
+			break;
+		n++;
+	}
+	for (size_t i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
 	for (size_t i = 0; i < MAX_WORKERS; i++)
 		lc_batch_free(copiers[i].batch);
 	free(copiers);
-	return 0;
+	return n ? 0 : -ENOMEM;
 }
 
 static int run_pass(struct lc_snap *snap, struct precopy *pc, uint64_t deadline_ns,
@@ -462,7 +466,8 @@ static void learn(struct lc_snap *snap, struct precopy *pc, uint64_t since_ns, u
 static int reserve(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
 {
 	uint64_t most = lc_arena_bound(snap->request->buffer_bytes);
-	uint64_t want = pc->uncovered + pc->uncovered / 8 + 2 * pc->expected + ARENA_ROOM;
+	uint64_t want = pc->uncovered + pc->uncovered / 8 + pc->expected + pc->expected / 4 +
+			ARENA_ROOM;
 
 	if (snap->arena.cap >= want || snap->arena.cap >= most)
 		return 0;
@@ -502,8 +507,6 @@ static int run_passes(struct lc_snap *snap, struct precopy *pc, struct lc_err *e
 
 		if (n > 1 && maps_have_changed(snap, pc))
 			r = look_and_follow(snap, pc, err);
-		if (r == 0 && n > 1)
-			r = reserve(snap, pc, err);
 		begin = lc_now_ns();
 		if (r == 0)
 			r = run_pass(snap, pc, deadline, err);
@@ -516,7 +519,9 @@ static int run_passes(struct lc_snap *snap, struct precopy *pc, struct lc_err *e
 			break;
 	}
 	/* what MADV_DONTDUMP says must not be as old as the first pass */
-	r = read_flags(snap->prep, err);
+	r = reserve(snap, pc, err);
+	if (r == 0)
+		r = read_flags(snap->prep, err);
 	if (r == 0)
 		r = run_pass(snap, pc, lc_now_ns() + bound_ns(snap), err);
 	return r;
@@ -606,8 +611,6 @@ static int prepare(struct lc_snap *snap, struct lc_err *err)
 	snap->own = pc;
 	pc->track.fd = -1;
 	r = begin(snap, pc, err);
-	if (r == 0)
-		r = reserve(snap, pc, err);
 	if (r == 0)
 		r = run_passes(snap, pc, err);
 	return r == 0 ? settle(snap, pc, err) : r;

@@ -111,9 +111,17 @@ void lc_prep_free(struct lc_prep *p)
 	lc_close(&p->taskfd);
 }
 
+/* Page tables of 1 MiB are those of half a GiB in small pages. */
+#define LARGE_KIB 1024
+
+bool lc_prep_is_large(const struct lc_prep *p)
+{
+	return p->info.status.vm_pte >= LARGE_KIB;
+}
+
 static int read_hints(struct lc_prep *p, struct lc_err *err)
 {
-	int r = lc_vma_hints_read(p->taskfd, 0, &p->hints);
+	int r = lc_vma_hints_read(p->taskfd, lc_prep_is_large(p), 0, &p->hints);
 
 	if (r == -EACCES || r == -EPERM)
 		return lc_target_why_denied(p->target, -r, 0, 0, err);

@@ -50,6 +50,9 @@ LC_MUST_CHECK int lc_prep_reserve(struct lc_prep *p, const struct lc_arch *arch,
 				  uint64_t data_bytes, const struct elfw_sink *sink,
 				  struct lc_err *err);
 
+/* Whether a walk of its page tables takes long. */
+bool lc_prep_is_large(const struct lc_prep *p);
+
 /* The directory of a thread in /proc. Returns a descriptor or -errno. */
 LC_MUST_CHECK int lc_prep_open_task(const struct lc_target *target, pid_t tid);
 

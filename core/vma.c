@@ -82,8 +82,19 @@ int lc_vma_hints_take(struct lc_vma_hints *hints, char *buf, size_t size, size_t
 	return 0;
 }
 
-/* 70,000 mappings make 60 MB of smaps: it is read through one small buffer. */
-static int hints_read_fd(int fd, uint64_t deadline_ns, struct lc_vma_hints *hints)
+/* Less than what smaps tells of one mapping. */
+#define ONE_BY_ONE 512
+
+/*
+ * 70,000 mappings make 60 MB of smaps: it is read through one small buffer.
+ *
+ * The kernel goes on with the next mapping while what was asked for has room, holding the mmap lock,
+ * and if its own buffer has none then, it drops that one and walks it again in the next call
+ * (seq_read_iter(), fs/seq_file.c): a large mapping may be walked twice, with all that is before it
+ * under one lock. Asked for less than one mapping, it stops behind each: two calls for every one.
+ */
+static int hints_read_fd(int fd, bool one_by_one, uint64_t deadline_ns,
+			 struct lc_vma_hints *hints)
 {
 	/* a name of PATH_MAX bytes, each escaped as four */
 	char buf[32768];
@@ -95,7 +106,9 @@ static int hints_read_fd(int fd, uint64_t deadline_ns, struct lc_vma_hints *hint
 
 		if (lc_is_past(deadline_ns))
 			return -ETIME;
-		n = read(fd, buf + len, sizeof(buf) - len);
+		n = read(fd, buf + len,
+			 one_by_one && sizeof(buf) - len > ONE_BY_ONE ? ONE_BY_ONE
+								      : sizeof(buf) - len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -109,7 +122,8 @@ static int hints_read_fd(int fd, uint64_t deadline_ns, struct lc_vma_hints *hint
 	}
 }
 
-int lc_vma_hints_read(int taskfd, uint64_t deadline_ns, struct lc_vma_hints *ret_hints)
+int lc_vma_hints_read(int taskfd, bool one_by_one, uint64_t deadline_ns,
+		      struct lc_vma_hints *ret_hints)
 {
 	struct lc_vma_hints hints = {.read_ns = lc_now_ns()};
 	int fd = openat(taskfd, "smaps", O_RDONLY | O_CLOEXEC);
@@ -117,7 +131,7 @@ int lc_vma_hints_read(int taskfd, uint64_t deadline_ns, struct lc_vma_hints *ret
 
 	if (fd < 0)
 		return -errno;
-	r = hints_read_fd(fd, deadline_ns, &hints);
+	r = hints_read_fd(fd, one_by_one, deadline_ns, &hints);
 	close(fd);
 	if (r < 0) {
 		lc_vma_hints_free(&hints);
@@ -277,7 +291,7 @@ bool lc_vmas_take_hints(struct lc_vmas *vmas, const struct lc_vma_hints *hints)
 static int read_newer_hints(int taskfd, uint64_t deadline_ns, struct lc_vmas *vmas)
 {
 	struct lc_vma_hints newer = {0};
-	int r = lc_vma_hints_read(taskfd, deadline_ns, &newer);
+	int r = lc_vma_hints_read(taskfd, false, deadline_ns, &newer);
 
 	if (r == 0)
 		lc_vmas_take_hints(vmas, &newer);

@@ -75,10 +75,11 @@ struct lc_vma_hints {
 
 /*
  * Reads the flags of all mappings through `taskfd` (a directory /proc/PID/task/TID). smaps walks
- * the page tables: milliseconds per GiB. Returns 0, -errno, -ENOENT where the kernel has no smaps,
+ * the page tables, under the mmap lock: ten milliseconds per GiB. `one_by_one`: it lets go of the
+ * lock behind each mapping, for more calls. Returns 0, -errno, -ENOENT where the kernel has no smaps,
  * or -ETIME if it takes longer than until `deadline_ns` (CLOCK_MONOTONIC; 0: never).
  */
-LC_MUST_CHECK int lc_vma_hints_read(int taskfd, uint64_t deadline_ns,
+LC_MUST_CHECK int lc_vma_hints_read(int taskfd, bool one_by_one, uint64_t deadline_ns,
 				    struct lc_vma_hints *ret_hints);
 void lc_vma_hints_free(struct lc_vma_hints *hints);
 

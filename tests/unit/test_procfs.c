@@ -281,9 +281,13 @@ static void test_hints(int fd)
 	struct lc_vma_hints hints = {0}, stale = {0};
 	struct lc_vmas vmas = {0};
 
-	is(lc_vma_hints_read(fd, 0, &hints), 0, "smaps");
+	is(lc_vma_hints_read(fd, false, 0, &hints), 0, "smaps");
 	is(hints.n, 2, "its mappings");
 	is(hints.v[0].flags, LC_VMA_DONTDUMP, "flags of the first");
+	lc_vma_hints_free(&hints);
+	is(lc_vma_hints_read(fd, true, 0, &hints), 0, "smaps in small pieces");
+	is(hints.n, 2, "the same mappings");
+	is(hints.v[1].flags, LC_VMA_HUGETLB, "with the same flags");
 	is(lc_vmas_read(fd, &hints, LC_FLAGS_READ, 0, &vmas), 0, "maps with its flags");
 	is(vmas.v[1].flags, LC_VMA_HUGETLB, "flags of the second");
 	lc_vmas_free(&vmas);
@@ -292,7 +296,7 @@ static void test_hints(int fd)
 	lc_vmas_free(&vmas);
 	is(lc_vmas_read(fd, &hints, LC_FLAGS_READ, 1, &vmas), -ETIME, "maps after the deadline");
 	is(vmas.n, 0, "none is known");
-	is(lc_vma_hints_read(fd, 1, &stale), -ETIME, "smaps after the deadline");
+	is(lc_vma_hints_read(fd, false, 1, &stale), -ETIME, "smaps after the deadline");
 	is(lc_vmas_read(fd, &stale, LC_FLAGS_READ, 0, &vmas), 0,
 	   "maps that no hint fits: smaps is read again");
 	is(vmas.v[0].flags, LC_VMA_DONTDUMP, "and the flags are there");
@@ -323,7 +327,7 @@ static void test_long_names(int fd)
 		      name) > 0);
 	put_text(fd, "maps", text);
 	free(text);
-	is(lc_vma_hints_read(fd, 0, &hints), 0, "smaps with a name of 40,000 bytes");
+	is(lc_vma_hints_read(fd, false, 0, &hints), 0, "smaps with a name of 40,000 bytes");
 	is(hints.n, 2, "its mappings");
 	is(lc_vmas_read(fd, &hints, LC_FLAGS_READ, 0, &vmas), 0, "the same maps");
 	is_str(vmas.v[0].name, name, "the whole name");
