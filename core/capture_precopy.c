@@ -43,6 +43,7 @@ struct precopy {
 	struct lc_track track;
 	struct lc_extents extents;
 	struct lc_ranges written; /* offsets: what the passes have written */
+	struct lc_ranges live;    /* offsets: what the core has */
 	struct lc_ranges failed;  /* addresses: what they could not read, once */
 	struct lc_text maps;      /* as it was when the mappings were looked at */
 	uint64_t uncovered;       /* bytes of the plan that cannot be tracked */
@@ -495,11 +496,31 @@ static uint64_t bound_ns(const struct lc_snap *snap)
 	return snap->request->precopy_ns ? snap->request->precopy_ns : LC_PRECOPY_NS_DEFAULT;
 }
 
+static unsigned int most_passes(const struct lc_snap *snap)
+{
+	return snap->request->max_passes ? snap->request->max_passes : LC_PASSES_DEFAULT;
+}
+
+/* After what took time; not where the user wants no more. */
+static int run_extra_pass(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
+{
+	uint64_t begin = lc_now_ns();
+	int r;
+
+	if (snap->request->max_passes &&
+	    snap->result->snapshot.n_passes >= snap->request->max_passes)
+		return 0;
+	r = run_pass(snap, pc, begin + bound_ns(snap), err);
+	if (r == 0)
+		learn(snap, pc, pc->pass_start_ns, begin);
+	pc->pass_start_ns = begin;
+	return r;
+}
+
 static int run_passes(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
 {
-	unsigned int max_passes =
-		snap->request->max_passes ? snap->request->max_passes : LC_PASSES_DEFAULT;
-	uint64_t deadline = lc_now_ns() + bound_ns(snap), since = 0;
+	unsigned int max_passes = most_passes(snap);
+	uint64_t deadline = lc_now_ns() + bound_ns(snap);
 	int r = 0;
 
 	for (unsigned int n = 1; n <= max_passes; n++) {
@@ -513,8 +534,8 @@ static int run_passes(struct lc_snap *snap, struct precopy *pc, struct lc_err *e
 		if (r < 0)
 			return r;
 		if (n > 1)
-			learn(snap, pc, since, begin);
-		since = begin;
+			learn(snap, pc, pc->pass_start_ns, begin);
+		pc->pass_start_ns = begin;
 		if (is_enough(snap, pc, before) || lc_now_ns() >= deadline)
 			break;
 	}
@@ -522,9 +543,7 @@ static int run_passes(struct lc_snap *snap, struct precopy *pc, struct lc_err *e
 	r = reserve(snap, pc, err);
 	if (r == 0)
 		r = read_flags(snap->prep, err);
-	if (r == 0)
-		r = run_pass(snap, pc, lc_now_ns() + bound_ns(snap), err);
-	return r;
+	return r == 0 ? run_extra_pass(snap, pc, err) : r;
 }
 
 /* ---- before the last freeze --------------------------------------------------------------- */
@@ -622,13 +641,12 @@ static int prepare(struct lc_snap *snap, struct lc_err *err)
 static int again(struct lc_snap *snap, struct lc_err *err)
 {
 	struct precopy *pc = snap->own;
-	uint64_t begin_ns = lc_now_ns();
 	int r;
 
 	snap->prep->pagemap.tracker = LC_TRACKER_NONE;
 	r = look_and_follow(snap, pc, err);
 	if (r == 0)
-		r = run_pass(snap, pc, begin_ns + bound_ns(snap), err);
+		r = run_extra_pass(snap, pc, err);
 	return r == 0 ? settle(snap, pc, err) : r;
 }
 
@@ -666,32 +684,23 @@ static bool has(void *arg, struct lc_piece *piece)
 	return lc_ranges_have(&pc->written, piece->off, &piece->len);
 }
 
+/* Where the core has contents, as it is known inside the freeze: later a file may be another one. */
+static int note_live(void *arg, const struct lc_piece *piece)
+{
+	struct precopy *pc = arg;
+
+	return lc_ranges_add(&pc->live, piece->off, piece->off + piece->len);
+}
+
 static struct lc_cover cover(struct lc_snap *snap)
 {
-	return (struct lc_cover){.has = has, .arg = snap->own};
+	struct precopy *pc = snap->own;
+
+	pc->live.n = 0;
+	return (struct lc_cover){.has = has, .note = note_live, .arg = pc};
 }
 
 /* ---- after -------------------------------------------------------------------------------- */
-
-/* The places of everything that the core holds. */
-static int list_live(struct lc_snap *snap, struct lc_ranges *live)
-{
-	struct lc_pieces walk = *snap->capture->pieces;
-	struct lc_piece piece;
-	int r;
-
-	walk.segment = 0;
-	walk.at = 0;
-	walk.large_now = false;
-	walk.cover = (struct lc_cover){0};
-	while ((r = lc_pieces_next(&walk, UINT64_MAX, &piece)) > 0) {
-		r = lc_ranges_add(live, piece.off, piece.off + piece.len);
-		if (r < 0)
-			break;
-	}
-	lc_ranges_merge(live);
-	return r;
-}
 
 /* What was copied and is not there any more is a hole: pages that were given back, and mappings. */
 static int clear_stale(struct lc_snap *snap, const struct lc_ranges *written,
@@ -716,18 +725,11 @@ static int clear_stale(struct lc_snap *snap, const struct lc_ranges *written,
 static int finish(struct lc_snap *snap, struct lc_err *err)
 {
 	struct precopy *pc = snap->own;
-	struct lc_ranges live = {0};
-	int r = list_live(snap, &live);
+	int r;
 
-	if (r < 0)
-		r = lc_err_set(err, -r, LC_STAGE_COPY, "cannot tell what is to be kept: %s",
-			       strerror(-r));
-	else
-		r = clear_stale(snap, &pc->written, &live);
-	if (r < 0 && err->code == 0)
-		lc_err_set(err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r));
-	lc_ranges_free(&live);
-	return r;
+	lc_ranges_merge(&pc->live);
+	r = clear_stale(snap, &pc->written, &pc->live);
+	return r < 0 ? lc_err_set(err, -r, LC_STAGE_OUTPUT, "cannot write: %s", strerror(-r)) : 0;
 }
 
 static void end(struct lc_snap *snap)
@@ -748,6 +750,7 @@ static void free_own(struct lc_snap *snap)
 	lc_ranges_free(&pc->track.follows);
 	lc_ranges_free(&pc->track.ever);
 	lc_ranges_free(&pc->written);
+	lc_ranges_free(&pc->live);
 	lc_ranges_free(&pc->failed);
 	lc_text_free(&pc->maps);
 	free(pc);

@@ -209,18 +209,17 @@ static int next_of_segment(struct lc_pieces *walk, struct lc_piece *ret)
 	return r;
 }
 
-/* Returns 1 if the piece is one of those that the walk gives, 0 if it is passed over, or -errno. */
-static int choose(const struct lc_cover *cover, struct lc_piece *piece)
+/* Whether the piece is one of those that the walk gives. */
+static bool is_chosen(const struct lc_cover *cover, struct lc_piece *piece)
 {
-	if (!cover->has || cover->has(cover->arg, piece) == cover->wanted)
-		return 1;
-	return cover->pass ? cover->pass(cover->arg, piece) : 0;
+	return !cover->has || cover->has(cover->arg, piece) == cover->wanted;
 }
 
 int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len, struct lc_piece *ret_piece)
 {
 	while (lc_pieces_to_segment(walk)) {
-		int r = next_of_segment(walk, ret_piece), chosen;
+		int r = next_of_segment(walk, ret_piece);
+		bool chosen;
 
 		if (r < 0)
 			return r;
@@ -229,12 +228,13 @@ int lc_pieces_next(struct lc_pieces *walk, uint64_t max_len, struct lc_piece *re
 			walk->at = 0;
 			continue;
 		}
-		chosen = choose(&walk->cover, ret_piece);
-		if (chosen < 0)
-			return chosen;
+		chosen = is_chosen(&walk->cover, ret_piece);
 		if (chosen && ret_piece->len > max_len)
 			ret_piece->len = max_len;
 		walk->at = ret_piece->addr + ret_piece->len;
+		r = walk->cover.note ? walk->cover.note(walk->cover.arg, ret_piece) : 0;
+		if (r < 0)
+			return r;
 		if (chosen)
 			return 1;
 	}
