@@ -35,6 +35,12 @@ def mem_info():
         return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
 
 
+def stolen_ns():
+    """What the machine under this virtual one has kept from its processors, all of them together."""
+    with open("/proc/stat", encoding="ascii") as file:
+        return int(file.readline().split()[8]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
 def is_in_memory(directory):
     """Whether what is written there takes memory: a tmpfs."""
     path, found = os.path.realpath(directory), ("", "")
@@ -99,6 +105,7 @@ class Sample:
     strategy: str
     dump: Dump
     victim: dict            # the victim's own figures
+    stolen: int = 0         # ns of the machine's processors meanwhile
 
     def frozen(self):
         """gcore says nothing of the kind: there it is the gap that the process saw."""
@@ -125,6 +132,12 @@ class Result:
         """figure: from a sample to a number; None without samples."""
         values = [figure(sample) for sample in self.of(strategy)]
         return statistics.median(values) if values else None
+
+    def quiet_gap(self, strategy):
+        """The longest gap, a median of the dumps in which no time was stolen, if there are such."""
+        samples = self.of(strategy)
+        samples = [sample for sample in samples if not sample.stolen] or samples
+        return statistics.median(sample.victim["gap"] for sample in samples) if samples else None
 
 
 def read_report(text, strategy, dump):
@@ -223,6 +236,7 @@ class Rounds:
             self.bench.warm(self.directory, warm_mib)
         time.sleep(0.2)
         ask("reset")
+        stolen = stolen_ns()
         if strategy in CONTROLS:
             seconds = max([QUIET_SECONDS[0], *self.longest.values()])
             dump = self.bench.control(strategy, self.directory, self.mib,
@@ -230,7 +244,7 @@ class Rounds:
         else:
             dump = self.bench.dump(strategy, pid, self.directory)
             self.longest[strategy] = dump.wall / 1e9
-        return Sample(strategy, dump, ask("report"))
+        return Sample(strategy, dump, ask("report"), stolen_ns() - stolen)
 
     def run(self, strategies, n_rounds, pid, ask, uncounted=1, each_round=None):
         for i in range(-uncounted, n_rounds):

@@ -54,7 +54,7 @@ def _remarks(result):
     print(flush=True)
 
 
-COLUMNS = ("wall", "frozen", "each stop", "gap", "none ran", "fault", "mmap", "write", "work",
+COLUMNS = ("wall", "frozen", "each stop", "gap", "none ran", "stolen", "fault", "mmap", "write", "work",
            "written to", "passes", "copied inside", "dumper", "growth", "core (on disk)")
 
 
@@ -73,7 +73,9 @@ def _row(result, strategy):
     samples = result.of(strategy)
     says = is_dump and strategy != "gcore"
     return [ms(dump("wall")), ms(dump("frozen")) if says else "", stops_text(samples),
-            *(ms(victim(figure)) for figure in ("gap", "all", "fault", "mmap")),
+            *(ms(victim(figure)) for figure in ("gap", "all")),
+            ms(result.median(strategy, lambda sample: sample.stolen)),
+            *(ms(victim(figure)) for figure in ("fault", "mmap")),
             ms(victim("write")) if result.rate else "", share("work"), share("dirtied"),
             f"{dump('passes'):g}" if strategy == "precopy" else "",
             mib(dump("inside")) if says else "",
@@ -107,7 +109,7 @@ def _solve(matrix, vector):
     rows = [[*row, value] for row, value in zip(matrix, vector)]
     for i in range(n):
         pivot = max(range(i, n), key=lambda j: abs(rows[j][i]))
-        if abs(rows[pivot][i]) < 1e-9:
+        if abs(rows[pivot][i]) < 1e-6:
             return None
         rows[i], rows[pivot] = rows[pivot], rows[i]
         for j in range(n):
@@ -130,14 +132,16 @@ def _worst_error(points, values, fit):
 
 def _fit_row(strategy, samples):
     """samples: (size in GiB, sample)."""
-    with_dirty = any(sample.dump.inside for _, sample in samples) and strategy == "precopy"
-    points = [(1, size, sample.dump.inside / 1e9)[:3 if with_dirty else 2]
-              for size, sample in samples]
+    megabytes = [sample.dump.inside / 1e6 for _, sample in samples]
+    # Less than some megabytes is lost in the noise.
+    with_dirty = strategy == "precopy" and max(megabytes) - min(megabytes) > 4
+    points = [(1, size, inside)[:3 if with_dirty else 2]
+              for (size, _), inside in zip(samples, megabytes)]
     values = [sample.frozen() / 1e6 for _, sample in samples]
     fit = least_squares(points, values)
     if not fit:
         return f"| {NAMES[strategy]} | {len(samples)} | too few sizes, or rates, for a fit ||||"
-    dirty = f"{1e3 / fit[2]:,.2f}" if with_dirty and fit[2] else ""
+    dirty = f"{1 / fit[2]:,.2f}" if with_dirty and fit[2] else ""
     return (f"| {NAMES[strategy]} | {len(samples)} | {fit[0]:,.2f} | {fit[1]:,.2f} | {dirty} "
             f"| {_worst_error(points, values, fit):,.1f} |")
 
@@ -183,8 +187,7 @@ def _precopy_goals(result):
         if gcore:
             yield "precopy: frozen, of gcore's", frozen / gcore, 1 / GCORE_TIMES
     if result.size >= GAP_FROM_GIB:
-        yield ("precopy: longest gap, ms",
-               result.median("precopy", lambda sample: sample.victim["gap"]) / 1e6, GAP_MS)
+        yield "precopy: longest gap, ms", result.quiet_gap("precopy") / 1e6, GAP_MS
 
 
 def _goals(result):
@@ -241,6 +244,6 @@ def raw(file, name, result):
     """One line of JSON for each dump."""
     for sample in result.samples:
         json.dump({"victim": name, "strategy": sample.strategy, **vars(sample.dump),
-                   "seen": sample.victim}, file)
+                   "seen": sample.victim, "stolen": sample.stolen}, file)
         file.write("\n")
     file.flush()
