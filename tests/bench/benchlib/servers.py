@@ -231,21 +231,12 @@ def _resident(pid):
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
 
 
-def run(bench, kind, strategies, n_rounds):
-    result = snapload.Result(directory=os.path.dirname(bench.directories[0]))
-    missing = [name for name in kind.needs if not _program(name)]
-    if missing:
-        result.left_out[snapload.REST] = f"not installed: {', '.join(missing)}"
-        return result
-    print(f"{kind.text}, to {result.directory} ...", file=sys.stderr, flush=True)
-    server = None
+def _run_group(bench, kind, strategies, n_rounds, result):
+    server = rounds = None
     try:
         server = kind(bench)
-        for strategy in strategies:
-            if bench.why_not(strategy):
-                result.left_out[strategy] = bench.why_not(strategy)
         rounds = snapload.Rounds(bench, bench.directories[0], _resident(server.pid) // MIB, result)
-        rounds.run([*snapload.CONTROLS, *strategies], n_rounds, server.pid, server.ask)
+        rounds.run(strategies, n_rounds, server.pid, server.ask)
     except snapload.Gone:
         result.left_out[snapload.REST] = f"the victim was gone after {rounds.last}"
     except (tools.Failure, OSError, subprocess.SubprocessError, ValueError) as error:
@@ -253,4 +244,22 @@ def run(bench, kind, strategies, n_rounds):
     finally:
         if server:
             server.close()
+
+
+def run(bench, kind, strategies, n_rounds):
+    """gcore comes last, and has a process of its own: its reading maps pages that were not there, and
+    the others would find another process."""
+    result = snapload.Result(directory=os.path.dirname(bench.directories[0]))
+    missing = [name for name in kind.needs if not _program(name)]
+    if missing:
+        result.left_out[snapload.REST] = f"not installed: {', '.join(missing)}"
+        return result
+    print(f"{kind.text}, to {result.directory} ...", file=sys.stderr, flush=True)
+    for strategy in strategies:
+        if bench.why_not(strategy):
+            result.left_out[strategy] = bench.why_not(strategy)
+    others = [strategy for strategy in strategies if strategy != "gcore"]
+    _run_group(bench, kind, [*snapload.CONTROLS, *others], n_rounds, result)
+    if "gcore" in strategies:
+        _run_group(bench, kind, ["gcore"], n_rounds, result)
     return result
