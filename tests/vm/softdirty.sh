@@ -186,7 +186,9 @@ guest_precopy_notes() {
     start victim_regs
     dump core --snapshot=precopy
     expect_strategy core precopy "$(tracker)"
-    corecheck core registers out
+    # After the first stop the kernel goes on with these by restart_syscall(2).
+    sed 's/^\(sleep .* in-\(nanosleep\|poll\)\) .*/\1 219/' out >restarted
+    corecheck core registers restarted
 }
 host_precopy_notes() { host_registers; }
 
@@ -223,13 +225,13 @@ host_precopy_one() { changed; }
 guest_precopy_user() {
     need_snapshots
     LOOSE=loose
-    start setpriv --reuid 12345 --regid 12345 --clear-groups victim_pages $PAGES tables
-    AS_USER='setpriv --reuid 12345 --regid 12345 --clear-groups'
+    start /compare/setpriv --reuid 12345 --regid 12345 --clear-groups victim_pages $PAGES tables
+    AS_USER='/compare/setpriv --reuid 12345 --regid 12345 --clear-groups'
     for i in 1 2; do
         dump_or_fail "core$i" --snapshot=precopy
         case $dump_status in
         0) expect_strategy "core$i" precopy ;;
-        2) grep -qi 'soft-dirty\|page frame\|precopy' "core$i.err" || fail "no reason" "$(cat "core$i.err")" ;;
+        2) cat "core$i.json" "core$i.err" | grep -q CAP_SYS_ADMIN || fail "no reason" "$(cat "core$i.json" "core$i.err")" ;;
         *) fail "status $dump_status" "$(cat "core$i.err")" ;;
         esac
     done
@@ -244,7 +246,8 @@ guest_pipe() {
     LOOSE=loose
     start victim_pages $PAGES
     procstate "$PID" loose >before
-    timeout -s KILL 60 livecore -p "$PID" -o - --snapshot=precopy 2>err.pipe | cat >core1
+    timeout -s KILL 60 livecore -p "$PID" -o - --snapshot=precopy 2>core1.err | cat >core1
+    [ -s core1 ] || fail "no core" "$(cat core1.err)"
     wait_for 5 is_untouched || fail "the process is not as it was" "$(diff before after)"
     ask count
 }
