@@ -470,6 +470,54 @@ PYTHON
     done
 }
 
+@test "memory that a device writes to: not tracked, and said" {
+    need_snapshot
+    need_tool jq
+    local strategy
+    start_victim victim_pinned 16
+    run ask pin
+    run ask read
+    [ -z "$(truth skip)" ] || skip "$(grep ^skip "$(victim_out)")"
+    remember_marks "$VICTIM"
+    for strategy in auto $STRATEGIES; do
+        if [ "$strategy" = precopy ]; then
+            refused precopy pinned
+        else
+            snapshot "$VICTIM" "$strategy"
+            check truth "$(victim_out)" pinned=full '*=any' || fail "$strategy"
+        fi
+        assert_nothing_left "$VICTIM" || fail "$strategy"
+    done
+}
+
+@test "memory that is pinned while it is copied" {
+    need_snapshot
+    of_strategies precopy
+    local n
+    for n in 1 2 3; do
+        start_victim victim_pinned 128
+        "$LIVECORE" -p "$VICTIM" -o core --force -q --snapshot=precopy --passes=1000 --precopy-time=3 >out 2>err 3>&- &
+        DUMP=$!
+        OTHERS+=("$DUMP")
+        # When the buffer was copied, and before the last stop.
+        sleep "0.0$((n * 3))"
+        run ask pin
+        sleep 0.1
+        run ask read
+        status=0
+        wait "$DUMP" || status=$?
+        [ -z "$(truth skip)" ] || skip "$(grep ^skip "$(victim_out)")"
+        case $status in
+        # It may have been over before.
+        0) [ "$(check read "$(truth read)" 8)" = 0000000000000000 ] || check truth "$(victim_out)" pinned=full '*=any' ;;
+        2) grep -qi pinned err || fail "$(cat err)" ;;
+        *) fail "status $status" "$(cat err)" ;;
+        esac
+        stop_victim "$VICTIM"
+        rm -f core
+    done
+}
+
 @test "a 32-bit process: what is not to be had is said" {
     need_snapshot
     need_victim32
