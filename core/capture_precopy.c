@@ -93,15 +93,24 @@ static int look_at_fd(void *arg, pid_t number)
 	return direct;
 }
 
+static int check_not_pinned(struct lc_snap *snap, struct lc_err *err)
+{
+	struct lc_status status;
+
+	if (lc_procfs_status(snap->prep->taskfd, "status", &status) < 0 || status.vm_pin == 0)
+		return 0; /* one that has ended is told of later */
+	return lc_err_set(err, ENOTSUP, LC_STAGE_TARGET,
+			  "%llu KiB of the process are pinned for devices, which write without a "
+			  "trace",
+			  (unsigned long long)status.vm_pin);
+}
+
 static int check_no_dma(struct lc_snap *snap, struct lc_err *err)
 {
-	uint64_t pinned = snap->prep->info.status.vm_pin;
+	int r = check_not_pinned(snap, err);
 
-	if (pinned)
-		return lc_err_set(err, ENOTSUP, LC_STAGE_TARGET,
-				  "%llu KiB of the process are pinned for devices, which write "
-				  "without a trace",
-				  (unsigned long long)pinned);
+	if (r < 0)
+		return r;
 	if (lc_procfs_each_pid(snap->target->dirfd, "fd", look_at_fd,
 			       (void *)(uintptr_t)snap->target) > 0)
 		return lc_err_set(err, ENOTSUP, LC_STAGE_TARGET,
@@ -607,8 +616,10 @@ static int begin(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
 /* Everything is ready for the last freeze. */
 static int settle(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
 {
-	int r = lc_snap_check_freeze(snap, predict_ns(snap, pc), err);
+	int r = check_no_dma(snap, err);
 
+	if (r == 0)
+		r = lc_snap_check_freeze(snap, predict_ns(snap, pc), err);
 	if (r == 0 && lc_pagelist_reserve(&snap->pages, 4096) < 0)
 		r = out_of_memory(err);
 	if (r < 0)
@@ -761,6 +772,7 @@ const struct lc_strategy lc_strategy_precopy = {
 	.snapshot = LC_SNAPSHOT_PRECOPY,
 	.probe = check_no_dma,
 	.prepare = prepare,
+	.stopped = check_not_pinned,
 	.again = again,
 	.place = place,
 	.cover = cover,

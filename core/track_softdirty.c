@@ -297,12 +297,19 @@ static int collect_page(struct lc_track *track, uint64_t addr, uint64_t entry, v
 static int collect(struct lc_track *track, uint64_t start_addr, uint64_t end_addr,
 		   struct lc_page_region *regions, size_t max, uint64_t *ret_walked)
 {
-	struct collecting c = {.p = find(track->own, start_addr),
-			       .regions = regions,
-			       .max = max,
-			       .walked = start_addr};
-	int r = c.p ? each_entry(track, start_addr, end_addr, collect_page, &c) : -ENOENT;
+	struct collecting c = {.regions = regions, .max = max, .walked = start_addr};
+	int r = 0;
 
+	/* a mapping that has grown is two */
+	while (r == 0 && c.walked < end_addr) {
+		uint64_t to;
+
+		c.p = find(track->own, c.walked);
+		if (!c.p)
+			return -ENOENT;
+		to = c.p->end < end_addr ? c.p->end : end_addr;
+		r = each_entry(track, c.walked, to, collect_page, &c);
+	}
 	*ret_walked = c.walked;
 	return r < 0 ? r : (int)c.n;
 }
