@@ -315,6 +315,9 @@ static void flush(struct copier *c)
 	if (batch->n == 0)
 		return;
 	r = lc_batch_read(batch, &p->memsrc, NULL, p->page_size);
+	for (size_t i = 0; pass->pc->tracker->confirm && i < batch->n; i++)
+		pass->pc->tracker->confirm(&pass->pc->track, batch->pieces[i].addr,
+					   batch->pieces[i].addr + batch->pieces[i].len);
 	if (r < 0) {
 		for (size_t i = 0; i < batch->n; i++)
 			give_up_range(pass, batch->pieces[i].addr,

@@ -34,6 +34,9 @@ struct lc_tracker {
 	 */
 	int (*collect)(struct lc_track *track, uint64_t start, uint64_t end,
 		       struct lc_page_region *regions, size_t max, uint64_t *ret_walked);
+	/* What was listed in [start, end) has been read: where it may have been something else by then,
+	 * it does not count as copied. May be NULL. */
+	void (*confirm)(struct lc_track *track, uint64_t start, uint64_t end);
 	/* Lets go of the target, bit by bit: it must not wait for that. */
 	void (*end)(struct lc_track *track);
 };

@@ -314,6 +314,34 @@ static int collect(struct lc_track *track, uint64_t start_addr, uint64_t end_add
 	return r < 0 ? r : (int)c.n;
 }
 
+static int drop_moved(struct lc_track *track, uint64_t addr, uint64_t entry, void *arg)
+{
+	struct pages *p = arg;
+	uint64_t *copied = &p->copied[(addr - p->start) / track->snap->prep->page_size];
+
+	if (*copied != (entry & LC_PM_PFN))
+		*copied = 0;
+	return 0;
+}
+
+/* The frame was noted, then the page was read: another one may have been moved there in between, and
+ * the first one may come back. Two such moves within the microseconds of one batch would be missed. */
+static void confirm(struct lc_track *track, uint64_t start_addr, uint64_t end_addr)
+{
+	for (uint64_t at = start_addr; at < end_addr;) {
+		struct pages *p = find(track->own, at);
+		uint64_t to;
+
+		if (!p)
+			return;
+		to = p->end < end_addr ? p->end : end_addr;
+		if (each_entry(track, at, to, drop_moved, p) < 0)
+			memset(&p->copied[(at - p->start) / track->snap->prep->page_size], 0,
+			       (to - at) / track->snap->prep->page_size * sizeof(*p->copied));
+		at = to;
+	}
+}
+
 static void end(struct lc_track *track)
 {
 	struct lc_pagemap *pm = &track->snap->prep->pagemap;
@@ -340,5 +368,6 @@ const struct lc_tracker lc_tracker_soft_dirty = {
 	.follow = follow,
 	.begin_pass = begin_pass,
 	.collect = collect,
+	.confirm = confirm,
 	.end = end,
 };
