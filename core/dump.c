@@ -316,7 +316,6 @@ static int freeze_once(struct job *job)
 {
 	struct lc_frozen *f = &job->frozen;
 	struct lc_result *res = job->result;
-	uint64_t mark;
 	int r;
 
 	r = lc_snap_freeze(&job->snap, &f->threads, job->err);
@@ -325,9 +324,7 @@ static int freeze_once(struct job *job)
 	f->deadline_ns = freeze_deadline(&f->threads, job->request->max_freeze_ns);
 	r = while_frozen(job);
 	res->n_threads = count_threads(&f->threads);
-	mark = lc_now_ns();
 	lc_snap_thaw(&job->snap, &f->threads);
-	res->thaw_ns = lap(&mark);
 	res->n_mappings = f->vmas.n;
 	return r;
 }

@@ -62,10 +62,12 @@ void lc_snap_thaw(struct lc_snap *snap, struct lc_threads *threads)
 {
 	struct lc_result *res = snap->result;
 	struct lc_snapshot_figures *s = &res->snapshot;
-	uint64_t frozen_ns;
+	uint64_t begin = lc_now_ns(), frozen_ns, end;
 
 	lc_threads_thaw(threads);
-	frozen_ns = lc_now_ns() - threads->interrupted_ns;
+	end = lc_now_ns();
+	frozen_ns = end - threads->interrupted_ns;
+	res->thaw_ns = end - begin;
 	keep_time(SCHED_OTHER);
 	res->n_passes = threads->passes;
 	res->frozen_ns += frozen_ns;
