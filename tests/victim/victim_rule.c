@@ -30,6 +30,12 @@
 
 #include "victim_memory.h"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
 #ifndef PR_SET_PTRACER
 #define PR_SET_PTRACER 0x59616d61
 #endif
@@ -353,7 +359,13 @@ static void move_slot(struct worker *w, struct slot *s)
 		to = home(w, i);
 	w->busy.to = to;
 	begin(w, MOVING, s, s->seed);
-	move(s->addr, to, s->len);
+	/* at once, or so that what is left is zero for a moment */
+	if (next_random(w) % 2 ||
+	    mremap(pointer(s->addr), s->len, s->len,
+		   MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, pointer(to)) == MAP_FAILED)
+		move(s->addr, to, s->len);
+	else if (munmap(pointer(s->addr), s->len) < 0)
+		die("munmap");
 	s->addr = to;
 	end(w, s, s->flags);
 }
@@ -672,6 +684,10 @@ static void work_on(struct worker *w, struct slot *s)
 		work_anon(w, s, mobile);
 		break;
 	case THP:
+		/* The pages become another one, and nobody writes to them. */
+		if (next_random(w) % 32 == 0)
+			madvise(pointer(s->addr & ~(HUGE - 1)), HUGE, MADV_COLLAPSE);
+		__attribute__((fallthrough));
 	case DONTFORK:
 	case WIPEONFORK:
 		if (next_random(w) % 16 == 0)

@@ -193,9 +193,10 @@ static void *work_data(void *arg)
 			for (uint64_t k = 0; k < PAGE / 8; k++) {
 				uint64_t want = pattern(seed + i, k);
 
-				if (((uint64_t *)(p + i * PAGE))[k] != want)
+				if (((uint64_t *)(void *)(p + i * PAGE))[k] != want)
 					broken("data", (long)i, (long)k);
-				if (i % 8 == 0 && ((uint64_t *)(shared + i * PAGE))[k] != want)
+				if (i % 8 == 0 &&
+				    ((uint64_t *)(void *)(shared + i * PAGE))[k] != want)
 					broken("shared", (long)i, (long)k);
 			}
 		__atomic_fetch_add(&written, 1, __ATOMIC_RELAXED);
