@@ -22,11 +22,8 @@
 #include "err.h"
 #include "sharers.h"
 
-/* A freeze without a look at smaps is tried so often. */
+/* A freeze of a large process without a look at smaps is tried so often. */
 #define MAX_HURRIED 4
-
-/* A look at smaps that took no longer is worth its time inside the freeze. */
-#define SHORT_LOOK_NS 2000000
 
 /* What was prepared for a process that executes another program meanwhile is prepared anew. */
 #define MAX_TRIES 20
@@ -346,7 +343,7 @@ static int freeze_and_read(struct job *job)
 		int r;
 
 		job->prep.in_a_hurry = job->strategy->again && tries < MAX_HURRIED &&
-				       job->prep.hints.read_ns > SHORT_LOOK_NS;
+				       lc_prep_is_large(&job->prep);
 		r = freeze_once(job);
 		if (r != -EAGAIN || !job->prep.in_a_hurry)
 			return r;
