@@ -166,7 +166,7 @@ static int read_thread(struct lc_inject *inject, struct lc_regbuf *fp)
 	if (r == 0)
 		r = verify_code(inject);
 	/* again, now that the addresses are known */
-	if (r == 0 && lc_inject_may_be_killed(inject, tid))
+	if (r == 0 && inject->filtered && lc_inject_may_be_killed(inject, tid))
 		r = -EPERM;
 	return r == 0 ? lc_tracee_read(tid, inject->frames, inject->frames_before, inject->frames_len)
 		      : r;

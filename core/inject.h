@@ -57,7 +57,8 @@ struct lc_inject {
 	size_t regs_len;
 	uint64_t sigmask;
 	bool calling;  /* its registers are ours */
-	bool suspends; /* its seccomp filters */
+	bool filtered; /* it is under seccomp */
+	bool suspends; /* its filters, while we make calls */
 
 	/* What stands in the thread's stack below its red zone, and what stood there before. */
 	uint64_t frames, frames_len;

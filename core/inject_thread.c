@@ -174,12 +174,13 @@ bool lc_inject_may_be_killed(struct lc_inject *inject, pid_t tid)
 	char path[40];
 	bool agree;
 
-	inject->suspends = false;
+	inject->filtered = inject->suspends = false;
 	snprintf(path, sizeof(path), "task/%d/status", tid);
 	if (lc_procfs_status(inject->in.target->dirfd, path, &status) < 0)
 		return true;
 	if (status.seccomp == 0)
 		return false;
+	inject->filtered = true;
 	if (lc_seccomp_fetch(tid, &filters) < 0)
 		return true; /* its strict mode as well */
 	agree = filters_agree(inject, &filters);
