@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Memory for contents that are read in the freeze and written after it: reserved and touched before,
- * since a page fault in fresh memory costs ten times what it costs to copy a page.
+ * Memory for contents that are read in the freeze and written after it: reserved and touched
+ * before, since a page fault in fresh memory costs ten times what it costs to copy a page.
  */
 #ifndef LC_ARENA_H
 #define LC_ARENA_H

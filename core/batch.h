@@ -23,8 +23,8 @@ void lc_ranges_sort(struct lc_ranges *ranges);
 /* Sorts, and makes one of those that overlap or touch. */
 void lc_ranges_merge(struct lc_ranges *ranges);
 
-/* Whether merged ranges have `at`. *len, at first the most that is of interest, becomes the length of
- * what follows with the same answer. */
+/* Whether merged ranges have `at`. *len, at first the most that is of interest, becomes the length
+ * of what follows with the same answer. */
 bool lc_ranges_have(const struct lc_ranges *ranges, uint64_t at, uint64_t *len);
 void lc_ranges_free(struct lc_ranges *ranges);
 

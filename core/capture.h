@@ -38,8 +38,8 @@ struct lc_snap {
 	void *own;
 };
 
-/* All return 0 or -errno with the reason in the error, in words that complete "... is not to be had:".
- * Any but prepare, read_rest and end may be NULL. */
+/* All return 0 or -errno with the reason in the error, in words that complete "... is not to be
+ * had:". Any but prepare, read_rest and end may be NULL. */
 struct lc_strategy {
 	enum lc_snapshot snapshot;
 	/* Changes nothing. */
@@ -48,12 +48,13 @@ struct lc_strategy {
 	int (*prepare)(struct lc_snap *snap, struct lc_err *err);
 	/* All threads are stopped, and the registers are read. */
 	int (*stopped)(struct lc_snap *snap, struct lc_err *err);
-	/* The plan is made: gives every segment its place, frozen->layout. NULL: one after the other. */
+	/* The plan is made: gives every segment its place, frozen->layout. NULL: one after the
+	 * other. */
 	int (*place)(struct lc_snap *snap, struct lc_err *err);
 	/* What need not be read inside the freeze. */
 	struct lc_cover (*cover)(struct lc_snap *snap);
-	/* The target was let go again, since a mapping had come of which too little is known: looks anew,
-	 * and the last freeze is tried again. NULL: that is found out inside the freeze. */
+	/* The target was let go again, since a mapping had come of which too little is known: looks
+	 * anew, and the last freeze is tried again. NULL: that is found out inside the freeze. */
 	int (*again)(struct lc_snap *snap, struct lc_err *err);
 	/* What was covered, from wherever the strategy has it. */
 	int (*read_rest)(struct lc_snap *snap, struct lc_err *err);
@@ -80,8 +81,8 @@ LC_MUST_CHECK int lc_snap_freeze(struct lc_snap *snap, struct lc_threads *thread
 /* Lets go, and adds the stop to the figures. */
 void lc_snap_thaw(struct lc_snap *snap, struct lc_threads *threads);
 
-/* lc_inject_open() in one of the threads, all of which are stopped. Refused as well if one is not: it is
- * free only when the holding thread has ended, which has more to do. */
+/* lc_inject_open() in one of the threads, all of which are stopped. Refused as well if one is not:
+ * it is free only when the holding thread has ended, which has more to do. */
 LC_MUST_CHECK int lc_snap_inject(struct lc_snap *snap, const struct lc_threads *threads,
 				 enum lc_inject_purpose purpose, const struct lc_code *code,
 				 struct lc_inject *inject, struct lc_err *err);

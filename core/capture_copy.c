@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Everything is copied to memory of ours inside the freeze, by several threads, and written after it:
- * the target waits for a copy instead of for the output. Nothing is done to it. */
+/* Everything is copied to memory of ours inside the freeze, by several threads, and written after
+ * it: the target waits for a copy instead of for the output. Nothing is done to it. */
 #include "capture.h"
 
 #include "err.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The target is stopped for as long as a fork() of it takes: a child with a copy-on-write copy of its
- * memory is read when the target runs again. What fork(2) does not copy is read inside the freeze:
- * shared memory, files, MADV_DONTFORK, MADV_WIPEONFORK, and huge pages, of which the kernel takes the
- * child's where it has no others.
+ * The target is stopped for as long as a fork() of it takes: a child with a copy-on-write copy of
+ * its memory is read when the target runs again. What fork(2) does not copy is read inside the
+ * freeze: shared memory, files, MADV_DONTFORK, MADV_WIPEONFORK, and huge pages, of which the kernel
+ * takes the child's where it has no others.
  */
 #include "capture.h"
 
@@ -27,7 +27,8 @@ struct fork {
 	struct lc_team *team;
 };
 
-/* A fork's page tables, measured: 17 to 20 ms for each GiB of small pages, whose tables have 2 MiB. */
+/* A fork's page tables, measured: 17 to 20 ms for each GiB of small pages, whose tables have 2 MiB.
+ */
 #define NS_PER_TABLE_BYTE 10
 
 static bool is_copied(const struct lc_vma *vma)
@@ -48,7 +49,6 @@ static struct lc_cover cover(struct lc_snap *snap)
 {
 	return (struct lc_cover){.has = has, .arg = snap};
 }
-
 
 /* ---- before ------------------------------------------------------------------------------- */
 
@@ -124,8 +124,8 @@ static int stopped(struct lc_snap *snap, struct lc_err *err)
 {
 	struct fork *f = snap->own;
 	struct lc_err closing;
-	int r = lc_snap_inject(snap, &snap->frozen->threads, LC_INJECT_COPY, &f->code,
-			       &f->inject, err);
+	int r = lc_snap_inject(snap, &snap->frozen->threads, LC_INJECT_COPY, &f->code, &f->inject,
+			       err);
 	int r2;
 
 	if (r < 0)
@@ -167,8 +167,8 @@ static bool has_mapping(struct fork *f, uint64_t start, uint64_t end)
 /*
  * What the target had and its copy has not: pages that were only read are the zero page, of which
  * fork(2) copies none in a mapping that was never written to (vma_needs_copy(), mm/memory.c), and a
- * hole stands for them; or MADV_DONTFORK or MADV_WIPEONFORK came after the mapping's flags were read,
- * and they are lost.
+ * hole stands for them; or MADV_DONTFORK or MADV_WIPEONFORK came after the mapping's flags were
+ * read, and they are lost.
  */
 static bool is_in_copy(void *arg, struct lc_piece *piece)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The memory is copied to the output while the target runs, in passes, each of what was written to
- * since the one before; then the target is stopped for what is left. A page is right in the output if
- * the tracker says that nobody has written to it since it was copied (LC_PAGE_HELD) and if it was
- * copied to the place that the final layout gives it; everything else is read inside the last freeze.
+ * since the one before; then the target is stopped for what is left. A page is right in the output
+ * if the tracker says that nobody has written to it since it was copied (LC_PAGE_HELD) and if it
+ * was copied to the place that the final layout gives it; everything else is read inside the last
+ * freeze.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,26 +18,27 @@
 #include "extents.h"
 #include "track.h"
 
-#define MAX_WORKERS    2
+#define MAX_WORKERS 2
 
-/* One worker's share at a time; how much of the target's page tables one call of the tracker locks. */
-#define CHUNK_SIZE     (UINT64_C(4) << 20)
+/* One worker's share at a time; how much of the target's page tables one call of the tracker locks.
+ */
+#define CHUNK_SIZE (UINT64_C(4) << 20)
 
 /* What memory that appears later gets of the output at once. */
-#define GRAIN          (UINT64_C(1) << 20)
+#define GRAIN (UINT64_C(1) << 20)
 
 /* So little needs no further pass: it is copied in half a millisecond. */
-#define FEW_BYTES      (UINT64_C(2) << 20)
+#define FEW_BYTES (UINT64_C(2) << 20)
 
 /* Room in the arena for what is written between the last pass and the stop. */
-#define ARENA_ROOM     (UINT64_C(32) << 20)
+#define ARENA_ROOM (UINT64_C(32) << 20)
 
 /* The page map is looked at in the last freeze: 0.5 ms for each GiB. */
 #define SCAN_NS_PER_MIB 500
 
-#define REGIONS        512
+#define REGIONS         512
 
-#define COPIER_NICE    5
+#define COPIER_NICE     5
 
 struct precopy {
 	const struct lc_tracker *tracker;
@@ -187,8 +189,8 @@ static int read_flags(struct lc_prep *p, struct lc_err *err)
 				     : 0;
 }
 
-/* Mappings and plan as they are now; the mappings' flags anew if they have changed, since inside the
- * freeze there is no time for that. */
+/* Mappings and plan as they are now; the mappings' flags anew if they have changed, since inside
+ * the freeze there is no time for that. */
 static int look(struct lc_snap *snap, struct precopy *pc, struct lc_frozen *now, struct lc_err *err)
 {
 	struct lc_prep *p = snap->prep;
@@ -410,8 +412,7 @@ static int run_copiers(struct pass *pass)
 		return -ENOMEM;
 	while (n < MAX_WORKERS) {
 		copiers[n] = (struct copier){.pass = pass, .batch = lc_batch_new()};
-		if (!copiers[n].batch ||
-		    pthread_create(&threads[n], NULL, copy, &copiers[n]) != 0)
+		if (!copiers[n].batch || pthread_create(&threads[n], NULL, copy, &copiers[n]) != 0)
 			break;
 		n++;
 	}
@@ -463,8 +464,8 @@ static uint64_t predict_ns(const struct lc_snap *snap, const struct precopy *pc)
 	       lc_snap_copy_ns(pc->uncovered + pc->expected);
 }
 
-/* The rate at which the target writes, and so what it will have written to when it stops: at most what
- * it writes in as much time as the last pass took. */
+/* The rate at which the target writes, and so what it will have written to when it stops: at most
+ * what it writes in as much time as the last pass took. */
 static void learn(struct lc_snap *snap, struct precopy *pc, uint64_t since_ns, uint64_t begin_ns)
 {
 	uint64_t now = lc_now_ns(), interval = begin_ns - since_ns;
@@ -479,8 +480,8 @@ static void learn(struct lc_snap *snap, struct precopy *pc, uint64_t since_ns, u
 static int reserve(struct lc_snap *snap, struct precopy *pc, struct lc_err *err)
 {
 	uint64_t most = lc_arena_bound(snap->request->buffer_bytes);
-	uint64_t want = pc->uncovered + pc->uncovered / 8 + pc->expected + pc->expected / 4 +
-			ARENA_ROOM;
+	uint64_t want =
+		pc->uncovered + pc->uncovered / 8 + pc->expected + pc->expected / 4 + ARENA_ROOM;
 
 	if (snap->arena.cap >= want || snap->arena.cap >= most)
 		return 0;
@@ -698,7 +699,8 @@ static bool has(void *arg, struct lc_piece *piece)
 	return lc_ranges_have(&pc->written, piece->off, &piece->len);
 }
 
-/* Where the core has contents, as it is known inside the freeze: later a file may be another one. */
+/* Where the core has contents, as it is known inside the freeze: later a file may be another one.
+ */
 static int note_live(void *arg, const struct lc_piece *piece)
 {
 	struct precopy *pc = arg;

@@ -13,8 +13,8 @@
  * ended.
  */
 #include <pthread.h>
-#include <stdlib.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -124,8 +124,8 @@ static int prepare(struct job *job)
 }
 
 /*
- * Where a strategy fails, the next may not: unless the target has ended or is another program now, the
- * output fails, or somebody wants an end.
+ * Where a strategy fails, the next may not: unless the target has ended or is another program now,
+ * the output fails, or somebody wants an end.
  */
 static int or_give_way(struct job *job, int r)
 {
@@ -200,8 +200,8 @@ static void fill_capture(struct job *job)
 		.arena = job->snap.arena.mem ? &job->snap.arena : NULL,
 		.rewrites = job->strategy->place,
 	};
-	p->pieces.cover = job->strategy->cover ? job->strategy->cover(&job->snap)
-					       : (struct lc_cover){0};
+	p->pieces.cover =
+		job->strategy->cover ? job->strategy->cover(&job->snap) : (struct lc_cover){0};
 	atomic_store(&job->total, f->plan.data_bytes);
 }
 
@@ -342,8 +342,8 @@ static int freeze_and_read(struct job *job)
 	for (int tries = 1;; tries++) {
 		int r;
 
-		job->prep.in_a_hurry = job->strategy->again && tries < MAX_HURRIED &&
-				       lc_prep_is_large(&job->prep);
+		job->prep.in_a_hurry =
+			job->strategy->again && tries < MAX_HURRIED && lc_prep_is_large(&job->prep);
 		r = freeze_once(job);
 		if (r != -EAGAIN || !job->prep.in_a_hurry)
 			return r;
@@ -413,8 +413,7 @@ static int write_rest(struct job *job)
 {
 	int r = job->strategy->finish ? job->strategy->finish(&job->snap, job->err) : 0;
 
-	lc_frozen_lose_unread(&job->capture, !elfw_sink_can_seek(job->sink),
-			      &job->result->losses);
+	lc_frozen_lose_unread(&job->capture, !elfw_sink_can_seek(job->sink), &job->result->losses);
 	if (r == 0)
 		r = write_head_and_tail(job);
 	if (r < 0)
@@ -450,8 +449,8 @@ static void name_failed_call(const struct job *job, int r)
 		lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "%s: %s", call, strerror(-r));
 		return;
 	}
-	lc_err_set(job->err, -r, LC_STAGE_OUTPUT, "cannot write the temporary file in %.200s: %s: %s",
-		   dir, call, strerror(-r));
+	lc_err_set(job->err, -r, LC_STAGE_OUTPUT,
+		   "cannot write the temporary file in %.200s: %s: %s", dir, call, strerror(-r));
 	lc_err_hint(job->err, "name a directory with more room in TMPDIR, or write to a file");
 }
 

@@ -11,8 +11,8 @@ void lc_extents_init(struct lc_extents *extents, uint64_t data_off, uint64_t pag
 {
 	uint64_t start = (data_off + page_size - 1) & ~(page_size - 1);
 
-	*extents = (struct lc_extents){
-		.data_off = start, .data_end = start, .page_size = page_size};
+	*extents =
+		(struct lc_extents){.data_off = start, .data_end = start, .page_size = page_size};
 }
 
 void lc_extents_free(struct lc_extents *extents)
@@ -101,7 +101,6 @@ int lc_extents_place(struct lc_extents *e, uint64_t start, uint64_t end, uint64_
 }
 
 /* ---- a plan ------------------------------------------------------------------------------- */
-
 
 static int add(struct lc_plan *to, const struct elfw_segment *seg, const struct lc_segment *source)
 {

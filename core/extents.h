@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Where in the output the memory of a running process goes, before the layout of the core is known:
- * each range of addresses keeps the place that it was first given, and the segments of the final plan
- * are cut to fit. Pure arithmetic.
+ * each range of addresses keeps the place that it was first given, and the segments of the final
+ * plan are cut to fit. Pure arithmetic.
  */
 #ifndef LC_EXTENTS_H
 #define LC_EXTENTS_H

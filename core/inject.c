@@ -9,9 +9,9 @@
  *   3. signals are blocked, so that no handler comes between; the frames hold its own mask
  *   ...  the calls
  *   4. the mask is put back, 5. the registers, 6. the stack's bytes
- * The helper's stack is a frame too: it would end by exit_group(2). The thread waits for that inside
- * its clone(2) (CLONE_VFORK), so that neither runs over the other's frame, and reaps it by a frame of
- * its own, into which the kernel has written the helper's PID (CLONE_PARENT_SETTID).
+ * The helper's stack is a frame too: it would end by exit_group(2). The thread waits for that
+ * inside its clone(2) (CLONE_VFORK), so that neither runs over the other's frame, and reaps it by a
+ * frame of its own, into which the kernel has written the helper's PID (CLONE_PARENT_SETTID).
  */
 #include <string.h>
 #include <sys/ptrace.h>
@@ -66,24 +66,24 @@ static int place_frames(struct lc_inject *inject, const struct lc_frame_state *o
 	return 0;
 }
 
-/* The three frames: back to what the thread did; waiting for the helper, and then that; the helper's
- * end. */
+/* The three frames: back to what the thread did; waiting for the helper, and then that; the
+ * helper's end. */
 static int build_frames(struct lc_inject *inject, const struct lc_regbuf *fp)
 {
 	const struct lc_arch *arch = inject->in.arch;
 	uint8_t regs[LC_GENERAL_REGS_MAX];
 	const struct lc_frame_state own = {
 		.regs = regs, .sigmask = inject->sigmask, .fp = fp->data, .fp_len = fp->len};
-	/* the kernel puts the helper's PID in the place of the first argument; wait4(2) refuses what
-	 * is there until then */
+	/* the kernel puts the helper's PID in the place of the first argument; wait4(2) refuses
+	 * what is there until then */
 	const struct lc_call wait = {.number = arch->call->numbers.wait4,
 				     .args = {(uint32_t)INT32_MIN, 0, __WALL}};
 	const struct lc_call end = {.number = arch->call->numbers.exit_group};
 	int r = place_frames(inject, &own);
 
 	memcpy(regs, inject->regs, inject->regs_len);
-	if (r == 0 &&
-	    !arch->call->start_over(regs, lc_inject_number_before(inject->thread->tid, arch, inject->regs)))
+	if (r == 0 && !arch->call->start_over(regs, lc_inject_number_before(inject->thread->tid,
+									    arch, inject->regs)))
 		r = -ENOTSUP;
 	if (r < 0)
 		return r;
@@ -168,7 +168,8 @@ static int read_thread(struct lc_inject *inject, struct lc_regbuf *fp)
 	/* again, now that the addresses are known */
 	if (r == 0 && inject->filtered && lc_inject_may_be_killed(inject, tid))
 		r = -EPERM;
-	return r == 0 ? lc_tracee_read(tid, inject->frames, inject->frames_before, inject->frames_len)
+	return r == 0 ? lc_tracee_read(tid, inject->frames, inject->frames_before,
+				       inject->frames_len)
 		      : r;
 }
 
@@ -246,7 +247,8 @@ int lc_inject_call(const struct lc_inject *inject, pid_t tid, const uint8_t *reg
 	abi->set_call(set, inject->in.code->call, stack, call);
 	r = lc_tracee_set_regs(tid, set, inject->regs_len);
 	if (r == 0)
-		r = lc_tracee_resume(tid, PTRACE_SYSCALL, inject->deadline_ns, ret_stop); /* at its entry */
+		r = lc_tracee_resume(tid, PTRACE_SYSCALL, inject->deadline_ns,
+				     ret_stop); /* at its entry */
 	if (r == 0 && *ret_stop != LC_SYSCALL_STOP)
 		r = -EPROTO;
 	return r == 0 ? lc_tracee_resume(tid, PTRACE_SYSCALL, inject->deadline_ns, ret_stop) : r;
@@ -263,7 +265,7 @@ int lc_inject_result(const struct lc_inject *inject, pid_t tid, int64_t *ret_res
 }
 
 int lc_inject_simple_call(const struct lc_inject *inject, pid_t tid, const uint8_t *regs,
-		       uint64_t stack, const struct lc_call *call, int64_t *ret_result)
+			  uint64_t stack, const struct lc_call *call, int64_t *ret_result)
 {
 	unsigned int stop = 0;
 	int r = lc_inject_call(inject, tid, regs, stack, call, &stop);

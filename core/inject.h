@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * System calls that a stopped thread of the target makes for us, so that a process comes to be which
- * has the target's memory: for a moment one that shares it (the helper), and, made by that one, one
- * that has a copy of it. The target never sees either: the helper is reaped by the thread that made
- * it, inside the freeze, and gives no SIGCHLD; the copy is not its child.
+ * System calls that a stopped thread of the target makes for us, so that a process comes to be
+ * which has the target's memory: for a moment one that shares it (the helper), and, made by that
+ * one, one that has a copy of it. The target never sees either: the helper is reaped by the thread
+ * that made it, inside the freeze, and gives no SIGCHLD; the copy is not its child.
  *
- * Whenever we are killed, the thread goes on as it was (arch/call.h says how), and the helper and the
- * copy die. No code of the target is changed.
+ * Whenever we are killed, the thread goes on as it was (arch/call.h says how), and the helper and
+ * the copy die. No code of the target is changed.
  */
 #ifndef LC_INJECT_H
 #define LC_INJECT_H
@@ -24,8 +24,8 @@ struct lc_code {
 	uint64_t call, back; /* addresses: "call; return", and rt_sigreturn's */
 };
 
-/* Looks for it in the files of executable mappings, C libraries first. While the target runs. Returns
- * 0, or -ENOTSUP with the reason in the error. */
+/* Looks for it in the files of executable mappings, C libraries first. While the target runs.
+ * Returns 0, or -ENOTSUP with the reason in the error. */
 LC_MUST_CHECK int lc_code_find(const struct lc_arch *arch, const struct lc_vmas *vmas,
 			       struct lc_mapfile *file, struct lc_code *ret_code,
 			       struct lc_err *err);
@@ -36,7 +36,8 @@ enum lc_inject_purpose {
 };
 
 struct lc_inject_inputs {
-	enum lc_inject_purpose purpose; /* decides which calls a filter of seccomp(2) must let pass */
+	enum lc_inject_purpose
+		purpose; /* decides which calls a filter of seccomp(2) must let pass */
 	const struct lc_target *target;
 	const struct lc_threads *threads; /* all stopped by the calling thread */
 	const struct lc_vmas *vmas;
@@ -70,8 +71,8 @@ struct lc_inject {
 };
 
 /*
- * Chooses a thread, prepares its stack and sets its registers. Returns 0, -ENOTSUP with the reason in
- * the error if no thread can do it, or -errno; nothing is left of it then.
+ * Chooses a thread, prepares its stack and sets its registers. Returns 0, -ENOTSUP with the reason
+ * in the error if no thread can do it, or -errno; nothing is left of it then.
  */
 LC_MUST_CHECK int lc_inject_open(struct lc_inject *inject, const struct lc_inject_inputs *in,
 				 struct lc_err *err);
@@ -92,8 +93,8 @@ LC_MUST_CHECK int lc_inject_userfaultfd(struct lc_inject *inject, struct lc_err 
  * the calling thread, killed with it. Returns its PID or -errno. */
 LC_MUST_CHECK pid_t lc_inject_copy(struct lc_inject *inject, struct lc_err *err);
 
-/* Ends the helper, and gives the thread its registers, its signal mask and its stack back. Returns 0
- * or -errno. Accepts what lc_inject_open() refused. */
+/* Ends the helper, and gives the thread its registers, its signal mask and its stack back. Returns
+ * 0 or -errno. Accepts what lc_inject_open() refused. */
 int lc_inject_close(struct lc_inject *inject, struct lc_err *err);
 
 /* Kills a copy and collects it. By the thread that made it. */

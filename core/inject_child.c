@@ -39,7 +39,8 @@ static int clone_helper(struct lc_inject *inject)
 	int64_t result = 0;
 	int r;
 
-	abi->set_clone(&call, LC_HELPER_FLAGS, inject->exit_frame, inject->wait_frame + abi->frame_arg0_off);
+	abi->set_clone(&call, LC_HELPER_FLAGS, inject->exit_frame,
+		       inject->wait_frame + abi->frame_arg0_off);
 	r = lc_inject_call(inject, tid, inject->regs, inject->wait_frame, &call, &stop);
 	if (r < 0)
 		return r;
@@ -61,8 +62,8 @@ static int leave_files(struct lc_inject *inject)
 	int r = lc_tracee_get_regs(inject->helper, inject->helper_regs, NULL);
 
 	if (r == 0)
-		r = lc_inject_simple_call(inject, inject->helper, inject->helper_regs, inject->exit_frame,
-				&call, &result);
+		r = lc_inject_simple_call(inject, inject->helper, inject->helper_regs,
+					  inject->exit_frame, &call, &result);
 	return r < 0 ? r : (int)result;
 }
 
@@ -105,8 +106,8 @@ int lc_inject_userfaultfd(struct lc_inject *inject, struct lc_err *err)
 	int r;
 
 	lc_inject_begin_step(inject);
-	r = lc_inject_simple_call(inject, inject->helper, inject->helper_regs, inject->exit_frame, &call,
-			&result);
+	r = lc_inject_simple_call(inject, inject->helper, inject->helper_regs, inject->exit_frame,
+				  &call, &result);
 	if (r == 0 && result < 0)
 		r = (int)result;
 	if (r == 0)
@@ -132,7 +133,8 @@ static void offer_to_oom_killer(pid_t pid)
 	lc_close(&fd);
 }
 
-/* Orphans go to a process that has asked for them, prctl(2); one that did would see the copy's end. */
+/* Orphans go to a process that has asked for them, prctl(2); one that did would see the copy's end.
+ */
 static int check_no_subreaper(struct lc_inject *inject)
 {
 	const struct lc_call call = {.number = inject->in.code->abi->numbers.prctl,
@@ -143,7 +145,8 @@ static int check_no_subreaper(struct lc_inject *inject)
 	int r = lc_tracee_write(tid, inject->scratch, &answer, sizeof(answer));
 
 	if (r == 0)
-		r = lc_inject_simple_call(inject, tid, inject->regs, inject->own_frame, &call, &result);
+		r = lc_inject_simple_call(inject, tid, inject->regs, inject->own_frame, &call,
+					  &result);
 	if (r == 0)
 		r = lc_tracee_read(tid, inject->scratch, &answer, sizeof(answer));
 	return r < 0 ? r : result < 0 ? (int)result : answer ? -ECHILD : 0;
@@ -156,11 +159,13 @@ int lc_inject_check_orphans(struct lc_inject *inject, struct lc_err *err)
 	lc_inject_begin_step(inject);
 	r = inject->in.target->id.ns_pid == 1 ? -ECHILD : check_no_subreaper(inject);
 	if (r == -ECHILD)
-		return lc_err_set(err, ENOTSUP, LC_STAGE_FREEZE,
-				  "the process inherits orphans (it is process 1 of its PID "
-				  "namespace, or a child subreaper), and would see the end of a copy "
-				  "of it");
-	return r < 0 ? lc_err_set(err, -r, LC_STAGE_FREEZE, "prctl in the process: %s", strerror(-r))
+		return lc_err_set(
+			err, ENOTSUP, LC_STAGE_FREEZE,
+			"the process inherits orphans (it is process 1 of its PID "
+			"namespace, or a child subreaper), and would see the end of a copy "
+			"of it");
+	return r < 0 ? lc_err_set(err, -r, LC_STAGE_FREEZE, "prctl in the process: %s",
+				  strerror(-r))
 		     : 0;
 }
 
@@ -173,7 +178,8 @@ static int clone_copy(struct lc_inject *inject, pid_t *ret_copy)
 	int r;
 
 	abi->set_clone(&call, LC_COPY_FLAGS, 0, 0);
-	r = lc_inject_call(inject, inject->helper, inject->helper_regs, inject->exit_frame, &call, &stop);
+	r = lc_inject_call(inject, inject->helper, inject->helper_regs, inject->exit_frame, &call,
+			   &stop);
 	if (r < 0)
 		return r;
 	if (stop == LC_EVENT_STOP_OF(CLONE))
@@ -191,7 +197,8 @@ pid_t lc_inject_copy(struct lc_inject *inject, struct lc_err *err)
 	inject->deadline_ns = lc_now_ns() + 30 * LC_STEP_NS;
 	r = clone_copy(inject, &copy);
 	if (r == 0)
-		r = lc_tracee_write(copy, inject->frames, inject->frames_before, inject->frames_len);
+		r = lc_tracee_write(copy, inject->frames, inject->frames_before,
+				    inject->frames_len);
 	if (r < 0) {
 		lc_inject_end_copy(copy);
 		return lc_err_set(err, -r, LC_STAGE_FREEZE, "clone: %s", strerror(-r));

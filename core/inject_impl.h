@@ -15,13 +15,13 @@
 #endif
 
 /* Each call takes microseconds; a busy machine may keep the thread waiting. */
-#define LC_STEP_NS      UINT64_C(2000000000)
+#define LC_STEP_NS UINT64_C(2000000000)
 
 /* No signal at its end; the thread waits for it; where to write its PID is in the call. */
 #define LC_HELPER_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PARENT_SETTID)
 /* Made by the helper, whose table of descriptors is empty; its stack is in its own copy. */
-#define LC_COPY_FLAGS   CLONE_FILES
-#define LC_UFFD_FLAGS   (O_CLOEXEC | UFFD_USER_MODE_ONLY)
+#define LC_COPY_FLAGS CLONE_FILES
+#define LC_UFFD_FLAGS (O_CLOEXEC | UFFD_USER_MODE_ONLY)
 
 /* ---- inject_thread.c ---------------------------------------------------------------------- */
 
@@ -46,8 +46,8 @@ void lc_inject_begin_step(struct lc_inject *inject);
 /* PTRACE_O_* of a thread that makes calls. */
 long lc_inject_options(const struct lc_inject *inject);
 
-/* Makes a call in a stopped tracee, `regs` being its registers, and `stack` where the call returns to.
- * Leaves it stopped in the call if that is one that gives an event, behind it otherwise. */
+/* Makes a call in a stopped tracee, `regs` being its registers, and `stack` where the call returns
+ * to. Leaves it stopped in the call if that is one that gives an event, behind it otherwise. */
 LC_MUST_CHECK int lc_inject_call(const struct lc_inject *inject, pid_t tid, const uint8_t *regs,
 				 uint64_t stack, const struct lc_call *call,
 				 unsigned int *ret_stop);

@@ -16,10 +16,10 @@
 #define CANDIDATES_MAX 64
 
 /* What the frames may take of a stack beyond themselves: the stack must be larger by so much. */
-#define STACK_ROOM     (UINT64_C(16) << 10)
+#define STACK_ROOM (UINT64_C(16) << 10)
 
 /* Where glibc, musl and bionic put a thread's descriptor: in the uppermost bytes of its stack. */
-#define TP_WITHIN      (UINT64_C(64) << 10)
+#define TP_WITHIN (UINT64_C(64) << 10)
 
 /* struct ptrace_rseq_configuration, linux/ptrace.h, since Linux 5.13 */
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION
@@ -56,7 +56,8 @@ static const struct lc_vma *vma_at(const struct lc_vmas *vmas, uint64_t addr)
 static bool has_own_stack(const struct lc_vmas *vmas, const struct lc_arch *arch,
 			  const uint8_t *regs)
 {
-	uint64_t sp = lc_tracee_word(regs, arch->sp_off), tp = lc_tracee_word(regs, arch->call->tp_off);
+	uint64_t sp = lc_tracee_word(regs, arch->sp_off),
+		 tp = lc_tracee_word(regs, arch->call->tp_off);
 	const struct lc_vma *vma = vma_at(vmas, sp);
 	const struct lc_vma *below;
 
@@ -72,9 +73,9 @@ static bool has_own_stack(const struct lc_vmas *vmas, const struct lc_arch *arch
 }
 
 /*
- * A thread in a restartable sequence (rseq(2)) must find itself there when it goes on, or be sent to
- * the sequence's abort handler by the kernel; after a call of ours it would do neither. In a system
- * call it is in none.
+ * A thread in a restartable sequence (rseq(2)) must find itself there when it goes on, or be sent
+ * to the sequence's abort handler by the kernel; after a call of ours it would do neither. In a
+ * system call it is in none.
  */
 static bool may_be_in_rseq(pid_t tid, const struct lc_arch *arch, const uint8_t *regs)
 {
@@ -87,7 +88,8 @@ static bool may_be_in_rseq(pid_t tid, const struct lc_arch *arch, const uint8_t 
 		return errno != EIO && errno != EINVAL; /* an old kernel does not tell */
 	if (!conf.pointer)
 		return false;
-	return lc_tracee_read(tid, conf.pointer + RSEQ_CS_OFFSET, &sequence, sizeof(sequence)) < 0 ||
+	return lc_tracee_read(tid, conf.pointer + RSEQ_CS_OFFSET, &sequence, sizeof(sequence)) <
+		       0 ||
 	       sequence != 0;
 }
 
@@ -102,9 +104,8 @@ static bool has_shadow_stack(pid_t tid, const struct lc_call_abi *abi)
 
 /* ---- seccomp ------------------------------------------------------------------------------ */
 
-static enum lc_seccomp_answer ask(const struct lc_bpf_programs *filters,
-				  const struct lc_code *code, uint64_t ip,
-				  const struct lc_call *call)
+static enum lc_seccomp_answer ask(const struct lc_bpf_programs *filters, const struct lc_code *code,
+				  uint64_t ip, const struct lc_call *call)
 {
 	struct lc_seccomp_call asked = {
 		.nr = (int32_t)call->number, .arch = code->abi->audit_arch, .ip = ip};

@@ -170,8 +170,8 @@ struct lc_request {
 	enum lc_snapshot snapshot;
 	unsigned int max_passes; /* of precopy while the target runs; 0: LC_PASSES_DEFAULT */
 	uint64_t precopy_ns;     /* the same as a bound on time; 0: LC_PRECOPY_NS_DEFAULT */
-	/* The most memory, in bytes, that a snapshot may take for contents; 0: half of what the machine
-	 * has available. */
+	/* The most memory, in bytes, that a snapshot may take for contents; 0: half of what the
+	 * machine has available. */
 	uint64_t buffer_bytes;
 	const volatile sig_atomic_t *abort; /* non-zero: let go, return -EINTR. May be NULL */
 	/* Called every 100 ms from the thread that called lc_dump(), never from the one that holds

@@ -2,9 +2,9 @@
 /*
  * PAGEMAP_SCAN looks at a page in 5 to 20 ns, at its category WRITTEN alone in one
  * (pagemap_scan_pmd_entry(), fs/proc/task_mmu.c, has a loop for that): 0.25 ms per GiB instead of 2
- * to 6. What it does not report then is write-protected by our userfaultfd, so it exists, or it lies
- * where there is no page table at all, which one look at each tells; what it reports was written to,
- * or does not exist, and is looked at in detail. Runs inside the freeze.
+ * to 6. What it does not report then is write-protected by our userfaultfd, so it exists, or it
+ * lies where there is no page table at all, which one look at each tells; what it reports was
+ * written to, or does not exist, and is looked at in detail. Runs inside the freeze.
  */
 #include "pagelist.h"
 
@@ -15,13 +15,10 @@
 #include "err.h"
 
 /* Mappings that are smaller are looked at in detail, many in one call. */
-#define BIG          (UINT64_C(4) << 20)
+#define BIG (UINT64_C(4) << 20)
 
 /* A call costs as much as some pages: what is close together is looked at in one. */
 #define CLOSE_PAGES  64
-
-
-
 
 #define FAST_REGIONS 512
 
@@ -234,8 +231,8 @@ static bool is_big(const struct lc_pagemap *pm, const struct lc_vma *vma)
 	       !(vma->flags & (LC_VMA_SHARED | LC_VMA_HUGETLB | LC_VMA_UFFD | LC_VMA_SPECIAL));
 }
 
-/* Small mappings in between go with one walk. Without PAGEMAP_SCAN, what is between mappings must not
- * be looked at: that is most of 128 TiB, eight bytes for each page. */
+/* Small mappings in between go with one walk. Without PAGEMAP_SCAN, what is between mappings must
+ * not be looked at: that is most of 128 TiB, eight bytes for each page. */
 static int fill_mapping(struct fill *f, const struct lc_vma *vma, uint64_t *at)
 {
 	uint64_t from = f->pm->no_scan ? vma->start : *at;
@@ -259,9 +256,8 @@ static int fill_mapping(struct fill *f, const struct lc_vma *vma, uint64_t *at)
 int lc_pagelist_fill(struct lc_pagelist *list, struct lc_pagemap *pm, const struct lc_vmas *vmas,
 		     bool no_zero_page)
 {
-	struct fill f = {.list = list,
-			 .pm = pm,
-			 .mask = ~(uint64_t)(no_zero_page ? LC_CAT_PFNZERO : 0)};
+	struct fill f = {
+		.list = list, .pm = pm, .mask = ~(uint64_t)(no_zero_page ? LC_CAT_PFNZERO : 0)};
 	uint64_t at = 0;
 	int r = 0;
 

@@ -17,7 +17,8 @@ struct lc_pagelist {
 
 /*
  * Fills the list for all mappings. `pm` says who tracks, and was restarted.
- * `no_zero_page`: the zero page is not told from others, which takes half of the time. Returns 0, -ENOMEM, -ETIME after the page map's deadline, or -errno.
+ * `no_zero_page`: the zero page is not told from others, which takes half of the time. Returns 0,
+ * -ENOMEM, -ETIME after the page map's deadline, or -errno.
  */
 LC_MUST_CHECK int lc_pagelist_fill(struct lc_pagelist *list, struct lc_pagemap *pm,
 				   const struct lc_vmas *vmas, bool no_zero_page);

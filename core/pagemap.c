@@ -15,10 +15,9 @@
 
 #define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct lc_pm_scan)
 
+#define ENTRIES            512
 
-#define ENTRIES    512
-
-#define LOOK_AHEAD (UINT64_C(64) << 20)
+#define LOOK_AHEAD         (UINT64_C(64) << 20)
 
 /* Existing pages that one call looks at: half a millisecond or so, after which a deadline is heard.
  */
@@ -97,8 +96,8 @@ static uint64_t categories_of(const struct lc_pagemap *pm, uint64_t addr, uint64
 	bool changed = pm->is_as_copied && !pm->is_as_copied(pm->is_as_copied_arg, addr, entry);
 
 	return (entry & LC_PM_PRESENT ? LC_CAT_PRESENT : LC_CAT_SWAPPED) |
-	       (entry & LC_PM_UFFD_WP ? 0 : LC_CAT_WRITTEN) | (entry & LC_PM_FILE ? LC_CAT_FILE : 0) |
-	       (entry & LC_PM_GUARD ? LC_CAT_GUARD : 0) |
+	       (entry & LC_PM_UFFD_WP ? 0 : LC_CAT_WRITTEN) |
+	       (entry & LC_PM_FILE ? LC_CAT_FILE : 0) | (entry & LC_PM_GUARD ? LC_CAT_GUARD : 0) |
 	       (changed ? LC_CAT_SOFT_DIRTY : 0);
 }
 

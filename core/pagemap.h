@@ -81,12 +81,12 @@ struct lc_pagelist;
 struct lc_pagemap {
 	int fd;
 	uint64_t page_size;
-	bool no_scan;                    /* the kernel has no PAGEMAP_SCAN */
+	bool no_scan; /* the kernel has no PAGEMAP_SCAN */
 	enum lc_tracker_kind tracker;
 	/* Soft-dirty: what of the entries of pagemap(5) says that a page is as it was copied. */
 	bool (*is_as_copied)(void *arg, uint64_t addr, uint64_t entry);
 	void *is_as_copied_arg;
-	const struct lc_pagelist *list; /* all answers are in it; NULL: the kernel is asked */
+	const struct lc_pagelist *list;  /* all answers are in it; NULL: the kernel is asked */
 	uint64_t mask;                   /* categories that the kernel knows */
 	uint64_t deadline_ns;            /* CLOCK_MONOTONIC: no more questions then; 0: never */
 	uint64_t limit;                  /* end of the highest mapping of interest */
@@ -103,8 +103,8 @@ void lc_pagemap_close(struct lc_pagemap *pm);
  * that will be asked for; the kernel refuses addresses beyond what a process can have. */
 void lc_pagemap_restart(struct lc_pagemap *pm, uint64_t limit);
 
-/* Fills `regions` with what exists from `start` on, up to `known_end`, which is beyond it. Returns 0,
- * -ETIME or -errno. */
+/* Fills `regions` with what exists from `start` on, up to `known_end`, which is beyond it. Returns
+ * 0, -ETIME or -errno. */
 LC_MUST_CHECK int lc_pagemap_refill(struct lc_pagemap *pm, uint64_t start, uint64_t end);
 
 /* The categories of one page as far as pagemap(5) tells them; 0: it does not exist. */

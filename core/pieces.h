@@ -30,11 +30,11 @@ struct lc_piece {
 
 /* A strategy has a part of the contents without reading it in the freeze. */
 struct lc_cover {
-	/* True if it has this piece, which may be made shorter so that one answer is right for it. NULL
-	 * for the whole: it has nothing. */
+	/* True if it has this piece, which may be made shorter so that one answer is right for it.
+	 * NULL for the whole: it has nothing. */
 	bool (*has)(void *arg, struct lc_piece *piece);
-	/* Called for each piece, passed over or given; some more than once. May be NULL. Returns 0 or
-	 * -errno. */
+	/* Called for each piece, passed over or given; some more than once. May be NULL. Returns 0
+	 * or -errno. */
 	int (*note)(void *arg, const struct lc_piece *piece);
 	void *arg;
 	bool wanted; /* the walk gives what is covered instead of what is not */

@@ -21,10 +21,12 @@ struct lc_prep {
 	struct lc_procinfo info;
 	struct lc_vma_hints hints;
 	struct lc_pagemap pagemap;
-	/* NULL: the page map is asked as the plan goes along; else filled first, by the strategy's need */
+	/* NULL: the page map is asked as the plan goes along; else filled first, by the strategy's
+	 * need */
 	struct lc_pagelist *pages;
 	bool no_zero_page;
-	/* smaps, which takes 30 ms and more for each GiB, must not be read: -EAGAIN if it had to be */
+	/* smaps, which takes 30 ms and more for each GiB, must not be read: -EAGAIN if it had to be
+	 */
 	bool in_a_hurry;
 	struct lc_memsrc memsrc;
 	struct lc_mounts mounts;

@@ -373,9 +373,9 @@ uint32_t lc_procfs_parse_vm_flags(const char *text)
 		char name[3];
 		uint32_t flag;
 	} known[] = {
-		{"sh", LC_VMA_SHARED}, {"dd", LC_VMA_DONTDUMP},  {"io", LC_VMA_IO},
-		{"pf", LC_VMA_PFNMAP}, {"ht", LC_VMA_HUGETLB},   {"um", LC_VMA_UFFD},
-		{"ui", LC_VMA_UFFD},   {"mm", LC_VMA_MAYBE_DAX}, {"hg", LC_VMA_MAYBE_DAX},
+		{"sh", LC_VMA_SHARED},   {"dd", LC_VMA_DONTDUMP},   {"io", LC_VMA_IO},
+		{"pf", LC_VMA_PFNMAP},   {"ht", LC_VMA_HUGETLB},    {"um", LC_VMA_UFFD},
+		{"ui", LC_VMA_UFFD},     {"mm", LC_VMA_MAYBE_DAX},  {"hg", LC_VMA_MAYBE_DAX},
 		{"dc", LC_VMA_DONTFORK}, {"wf", LC_VMA_WIPEONFORK},
 	};
 	uint32_t flags = 0;

@@ -10,17 +10,13 @@
 #include "err.h"
 
 const struct lc_strategy *const lc_strategies[] = {
-	&lc_strategy_precopy,
-	&lc_strategy_fork,
-	&lc_strategy_copy,
-	&lc_strategy_off,
-	NULL,
+	&lc_strategy_precopy, &lc_strategy_fork, &lc_strategy_copy, &lc_strategy_off, NULL,
 };
 
 /* ---- stops -------------------------------------------------------------------------------- */
 
-/* Who holds the target must be on a processor, however busy the machine is: while it waits for one, so
- * does the target. Without CAP_SYS_NICE it does what it can. */
+/* Who holds the target must be on a processor, however busy the machine is: while it waits for one,
+ * so does the target. Without CAP_SYS_NICE it does what it can. */
 static void keep_time(int policy)
 {
 	const struct sched_param param = {.sched_priority = policy == SCHED_FIFO ? 1 : 0};
@@ -103,8 +99,9 @@ int lc_snap_inject(struct lc_snap *snap, const struct lc_threads *threads,
 	int r;
 
 	if (has_stuck(threads))
-		return lc_err_set(err, ENOTSUP, LC_STAGE_FREEZE,
-				  "a thread does not stop, and would be held longer than the others");
+		return lc_err_set(
+			err, ENOTSUP, LC_STAGE_FREEZE,
+			"a thread does not stop, and would be held longer than the others");
 	r = lc_vmas_read(p->taskfd, &p->hints, LC_FLAGS_ANY, 0, &vmas);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read /proc/%d/maps: %s",
@@ -162,8 +159,9 @@ int lc_snap_check_freeze(const struct lc_snap *snap, uint64_t ns, struct lc_err 
 
 	if (!most || ns <= most)
 		return 0;
-	return lc_err_set(err, ETIME, LC_STAGE_FREEZE,
-			  "it would hold the process for some %.1f ms, more than the %.1f ms that are "
-			  "allowed",
-			  (double)ns / 1e6, (double)most / 1e6);
+	return lc_err_set(
+		err, ETIME, LC_STAGE_FREEZE,
+		"it would hold the process for some %.1f ms, more than the %.1f ms that are "
+		"allowed",
+		(double)ns / 1e6, (double)most / 1e6);
 }

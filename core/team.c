@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Threads read batches of pieces into buffers that stay in the processor's cache, and write them
- * from there; where the output takes writes in any order there are two. Where there is an arena, they
- * keep what they read in it as long as it has room, and write that when the target runs again. The
- * thread that holds the target only watches: whatever happens to a read or a write, it can let the
- * target go, and it does so when the last batch was read, before it is written.
+ * from there; where the output takes writes in any order there are two. Where there is an arena,
+ * they keep what they read in it as long as it has room, and write that when the target runs again.
+ * The thread that holds the target only watches: whatever happens to a read or a write, it can let
+ * the target go, and it does so when the last batch was read, before it is written.
  */
 #include "team.h"
 
@@ -468,8 +468,8 @@ static int report(struct lc_team *team, struct lc_err *err)
 	return team->result;
 }
 
-/* While the target waits for what is kept in memory, it must not wait for a processor as well. Without
- * CAP_SYS_NICE it does. */
+/* While the target waits for what is kept in memory, it must not wait for a processor as well.
+ * Without CAP_SYS_NICE it does. */
 static void hurry(struct lc_team *team, int policy)
 {
 	const struct sched_param param = {.sched_priority = policy == SCHED_FIFO ? 1 : 0};

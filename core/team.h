@@ -38,8 +38,9 @@ struct lc_capture {
 	int (*look)(void *arg);
 	void *look_arg;
 	_Atomic uint64_t *done; /* bytes that are in the sink, for who watches */
-	struct lc_arena *arena; /* where what is read is kept as long as there is room; may be NULL */
-	bool rewrites;          /* something may have been written in its place before */
+	struct lc_arena
+		*arena; /* where what is read is kept as long as there is room; may be NULL */
+	bool rewrites;  /* something may have been written in its place before */
 	_Atomic uint64_t bytes_read;
 
 	/* What the plan holds and the target did not give; sorted by lc_team_finish(). */

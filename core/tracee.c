@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One stopped thread of ours: its memory, its registers, and its next stop. Runs inside the freeze. */
+/* One stopped thread of ours: its memory, its registers, and its next stop. Runs inside the freeze.
+ */
 #include "tracee.h"
 
 #include <elf.h>
@@ -25,7 +26,8 @@ static int poke_words(pid_t tid, uint64_t addr, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* `len` is a multiple of a word. Where a filter of ours denies process_vm_writev(), ptrace(2) does. */
+/* `len` is a multiple of a word. Where a filter of ours denies process_vm_writev(), ptrace(2) does.
+ */
 int lc_tracee_write(pid_t tid, uint64_t addr, const void *data, size_t len)
 {
 	struct iovec local = {(void *)(uintptr_t)data, len};

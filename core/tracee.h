@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is done to one tracee, which is stopped by the calling thread. Everything returns 0 or -errno:
- * -ESRCH if it is gone, or does not stand still. */
+/* What is done to one tracee, which is stopped by the calling thread. Everything returns 0 or
+ * -errno: -ESRCH if it is gone, or does not stand still. */
 #ifndef LC_TRACEE_H
 #define LC_TRACEE_H
 
@@ -12,8 +12,8 @@
 #define LC_SYSCALL_STOP         (SIGTRAP | 0x80)
 #define LC_EVENT_STOP_OF(event) ((unsigned int)SIGTRAP | (unsigned int)PTRACE_EVENT_##event << 8)
 
-/* `len` bytes of its memory, a multiple of a word when they are written. process_vm_readv(2) and its
- * like, or ptrace(2) where a filter of ours denies that. */
+/* `len` bytes of its memory, a multiple of a word when they are written. process_vm_readv(2) and
+ * its like, or ptrace(2) where a filter of ours denies that. */
 LC_MUST_CHECK int lc_tracee_read(pid_t tid, uint64_t addr, void *data, size_t len);
 LC_MUST_CHECK int lc_tracee_write(pid_t tid, uint64_t addr, const void *data, size_t len);
 
@@ -35,9 +35,9 @@ LC_MUST_CHECK int lc_tracee_wait(pid_t tid, uint64_t deadline_ns, unsigned int *
 
 /*
  * Lets it run, by PTRACE_SYSCALL or PTRACE_CONT, until a stop of a system call or an event. It has
- * all signals blocked but SIGSTOP, which it takes, and the stop of the whole process that comes of it
- * takes effect when it is let go (__ptrace_unlink(), kernel/ptrace.c). -EFAULT for one that its own
- * doing has stopped.
+ * all signals blocked but SIGSTOP, which it takes, and the stop of the whole process that comes of
+ * it takes effect when it is let go (__ptrace_unlink(), kernel/ptrace.c). -EFAULT for one that its
+ * own doing has stopped.
  */
 LC_MUST_CHECK int lc_tracee_resume(pid_t tid, int request, uint64_t deadline_ns,
 				   unsigned int *ret_stop);

@@ -23,19 +23,19 @@ struct lc_tracker {
 	int (*start)(struct lc_track *track, const struct lc_frozen *now, struct lc_err *err);
 	/* Begins to track a mapping, unless it does. Returns 0, or -errno where it cannot be. */
 	int (*follow)(struct lc_track *track, uint64_t start, uint64_t end);
-	/* Everything that collect() lists from now on was written to since the pass before. May stop
-	 * the target for a moment. May be NULL. */
+	/* Everything that collect() lists from now on was written to since the pass before. May
+	 * stop the target for a moment. May be NULL. */
 	int (*begin_pass)(struct lc_track *track, struct lc_err *err);
 	/*
 	 * Lists existing pages in a part of what is followed that were written to since they were
-	 * listed last, and from here on waits for the next write to them. Called by several threads at
-	 * once, on parts that do not overlap. Returns how many regions there are, at most `max`, and
-	 * in *ret_walked how far it came; or -errno, and what it had found until then is lost.
+	 * listed last, and from here on waits for the next write to them. Called by several threads
+	 * at once, on parts that do not overlap. Returns how many regions there are, at most `max`,
+	 * and in *ret_walked how far it came; or -errno, and what it had found until then is lost.
 	 */
 	int (*collect)(struct lc_track *track, uint64_t start, uint64_t end,
 		       struct lc_page_region *regions, size_t max, uint64_t *ret_walked);
-	/* What was listed in [start, end) has been read: where it may have been something else by then,
-	 * it does not count as copied. May be NULL. */
+	/* What was listed in [start, end) has been read: where it may have been something else by
+	 * then, it does not count as copied. May be NULL. */
 	void (*confirm)(struct lc_track *track, uint64_t start, uint64_t end);
 	/* Lets go of the target, bit by bit: it must not wait for that. */
 	void (*end)(struct lc_track *track);

@@ -5,10 +5,10 @@
  * target.
  *
  * A clean page is not always one that has not changed (seen on Linux 6.1): mremap(2) of whole page
- * tables keeps the bits of what it moves, and a page that was dropped reads as a clean zero page. So
- * a page counts as unchanged only if it is also in the page frame from which it was copied, which
- * CAP_SYS_ADMIN alone may see. What the marks say is of the time when they were read, and clearing
- * them is of all pages at once: between the two the target must stand still.
+ * tables keeps the bits of what it moves, and a page that was dropped reads as a clean zero page.
+ * So a page counts as unchanged only if it is also in the page frame from which it was copied,
+ * which CAP_SYS_ADMIN alone may see. What the marks say is of the time when they were read, and
+ * clearing them is of all pages at once: between the two the target must stand still.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -36,7 +36,8 @@ struct soft_dirty {
 	bool cleared;        /* a pass has begun before */
 	struct pages *v;     /* in the order of the mappings that are followed */
 	size_t n, cap;
-	const struct pages *last; /* that was asked for; by the thread that holds the target alone */
+	const struct pages
+		*last; /* that was asked for; by the thread that holds the target alone */
 };
 
 /* ---- whether it is to be had -------------------------------------------------------------- */
@@ -201,7 +202,8 @@ static int follow(struct lc_track *track, uint64_t start_addr, uint64_t end_addr
 
 /* Calls `visit` for each page of [start, end) with its entry. Returns 0 or -errno. */
 static int each_entry(struct lc_track *track, uint64_t start_addr, uint64_t end_addr,
-		      int (*visit)(struct lc_track *track, uint64_t addr, uint64_t entry, void *arg),
+		      int (*visit)(struct lc_track *track, uint64_t addr, uint64_t entry,
+				   void *arg),
 		      void *arg)
 {
 	uint64_t page_size = track->snap->prep->page_size, entries[ENTRIES];
@@ -290,7 +292,8 @@ static int collect_page(struct lc_track *track, uint64_t addr, uint64_t entry, v
 	if (last && last->end == addr)
 		last->end += page_size;
 	else
-		c->regions[c->n++] = (struct lc_page_region){.start = addr, .end = addr + page_size};
+		c->regions[c->n++] =
+			(struct lc_page_region){.start = addr, .end = addr + page_size};
 	return 0;
 }
 
@@ -324,8 +327,9 @@ static int drop_moved(struct lc_track *track, uint64_t addr, uint64_t entry, voi
 	return 0;
 }
 
-/* The frame was noted, then the page was read: another one may have been moved there in between, and
- * the first one may come back. Two such moves within the microseconds of one batch would be missed. */
+/* The frame was noted, then the page was read: another one may have been moved there in between,
+ * and the first one may come back. Two such moves within the microseconds of one batch would be
+ * missed. */
 static void confirm(struct lc_track *track, uint64_t start_addr, uint64_t end_addr)
 {
 	for (uint64_t at = start_addr; at < end_addr;) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * An asynchronous userfaultfd, userfaultfd(2), UFFD_FEATURE_WP_ASYNC, since Linux 6.7: the first write
- * to a protected page takes the protection away, in the kernel, and PAGEMAP_SCAN tells which pages
- * have none, and protects them again.
+ * An asynchronous userfaultfd, userfaultfd(2), UFFD_FEATURE_WP_ASYNC, since Linux 6.7: the first
+ * write to a protected page takes the protection away, in the kernel, and PAGEMAP_SCAN tells which
+ * pages have none, and protects them again.
  *
  * UFFDIO_WRITEPROTECT is not used: with that feature it marks pages that do not exist as well, and
- * makes page tables for that, 32 GiB of them for a reservation of 16 TiB. PAGEMAP_SCAN protects what
- * it is asked to list, and is asked for what exists.
+ * makes page tables for that, 32 GiB of them for a reservation of 16 TiB. PAGEMAP_SCAN protects
+ * what it is asked to list, and is asked for what exists.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -26,10 +26,10 @@
 #define UNREGISTER_SIZE (UINT64_C(4) << 20)
 
 /* The same for reading alone, which is faster. */
-#define SCAN_SIZE       (UINT64_C(64) << 20)
+#define SCAN_SIZE (UINT64_C(64) << 20)
 
 /* O_CLOEXEC | UFFD_USER_MODE_ONLY */
-#define OWN_FLAGS       (O_CLOEXEC | 1)
+#define OWN_FLAGS (O_CLOEXEC | 1)
 
 static int start_api(int fd)
 {
@@ -165,8 +165,8 @@ static int scan_marked(const struct lc_track *track, uint64_t start, uint64_t en
 }
 
 /*
- * mremap(2) moved the marks of pages with them before Linux 6.14: a page that nobody has copied from
- * here must not look as if it had been. Nothing is found as a rule.
+ * mremap(2) moved the marks of pages with them before Linux 6.14: a page that nobody has copied
+ * from here must not look as if it had been. Nothing is found as a rule.
  */
 static int unmark(const struct lc_track *track, uint64_t start, uint64_t end)
 {

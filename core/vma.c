@@ -88,13 +88,12 @@ int lc_vma_hints_take(struct lc_vma_hints *hints, char *buf, size_t size, size_t
 /*
  * 70,000 mappings make 60 MB of smaps: it is read through one small buffer.
  *
- * The kernel goes on with the next mapping while what was asked for has room, holding the mmap lock,
- * and if its own buffer has none then, it drops that one and walks it again in the next call
+ * The kernel goes on with the next mapping while what was asked for has room, holding the mmap
+ * lock, and if its own buffer has none then, it drops that one and walks it again in the next call
  * (seq_read_iter(), fs/seq_file.c): a large mapping may be walked twice, with all that is before it
  * under one lock. Asked for less than one mapping, it stops behind each: two calls for every one.
  */
-static int hints_read_fd(int fd, bool one_by_one, uint64_t deadline_ns,
-			 struct lc_vma_hints *hints)
+static int hints_read_fd(int fd, bool one_by_one, uint64_t deadline_ns, struct lc_vma_hints *hints)
 {
 	/* a name of PATH_MAX bytes, each escaped as four */
 	char buf[32768];

@@ -7,24 +7,24 @@
 
 /* VmFlags of smaps (proc(5)) that decide whether and how a mapping is read. */
 enum lc_vma_flag {
-	LC_VMA_SHARED = 1 << 0,    /* sh: VM_SHARED; the 's' of maps is VM_MAYSHARE */
-	LC_VMA_DONTDUMP = 1 << 1,  /* dd */
-	LC_VMA_IO = 1 << 2,        /* io */
-	LC_VMA_PFNMAP = 1 << 3,    /* pf */
-	LC_VMA_HUGETLB = 1 << 4,   /* ht */
-	LC_VMA_UFFD = 1 << 5,      /* um, ui: missing pages are what a handler makes of them */
-	LC_VMA_MAYBE_DAX = 1 << 6, /* mm, hg on a file: DAX mappings have one of them */
-	LC_VMA_DAX = 1 << 7,       /* statx() of the file says so */
-	LC_VMA_DONTFORK = 1 << 16,    /* dc: MADV_DONTFORK */
-	LC_VMA_WIPEONFORK = 1 << 17,  /* wf */
-	LC_VMA_NAMELESS = 1 << 13, /* nobody finds the file under the name that is shown */
-	LC_VMA_DELETED = 1 << 8,   /* the file has no name any more */
-	LC_VMA_SPECIAL = 1 << 9,   /* the kernel's own: [vdso], [vvar], ...: always_dump_vma() */
-	LC_VMA_SECRET = 1 << 10,   /* memfd_secret(2) */
-	LC_VMA_DEVICE = 1 << 11,   /* a name under /dev that is no memory: never opened by us */
-	LC_VMA_REMOTE = 1 << 14,   /* somebody else serves its file: neither opened nor read */
-	LC_VMA_MEMORY = 1 << 15,   /* its file is memory: a read through the mapping fills a hole */
-	LC_VMA_ESCAPED = 1 << 12,  /* the name held "\\012", which may be those four characters */
+	LC_VMA_SHARED = 1 << 0,      /* sh: VM_SHARED; the 's' of maps is VM_MAYSHARE */
+	LC_VMA_DONTDUMP = 1 << 1,    /* dd */
+	LC_VMA_IO = 1 << 2,          /* io */
+	LC_VMA_PFNMAP = 1 << 3,      /* pf */
+	LC_VMA_HUGETLB = 1 << 4,     /* ht */
+	LC_VMA_UFFD = 1 << 5,        /* um, ui: missing pages are what a handler makes of them */
+	LC_VMA_MAYBE_DAX = 1 << 6,   /* mm, hg on a file: DAX mappings have one of them */
+	LC_VMA_DAX = 1 << 7,         /* statx() of the file says so */
+	LC_VMA_DONTFORK = 1 << 16,   /* dc: MADV_DONTFORK */
+	LC_VMA_WIPEONFORK = 1 << 17, /* wf */
+	LC_VMA_NAMELESS = 1 << 13,   /* nobody finds the file under the name that is shown */
+	LC_VMA_DELETED = 1 << 8,     /* the file has no name any more */
+	LC_VMA_SPECIAL = 1 << 9,     /* the kernel's own: [vdso], [vvar], ...: always_dump_vma() */
+	LC_VMA_SECRET = 1 << 10,     /* memfd_secret(2) */
+	LC_VMA_DEVICE = 1 << 11,     /* a name under /dev that is no memory: never opened by us */
+	LC_VMA_REMOTE = 1 << 14,     /* somebody else serves its file: neither opened nor read */
+	LC_VMA_MEMORY = 1 << 15,  /* its file is memory: a read through the mapping fills a hole */
+	LC_VMA_ESCAPED = 1 << 12, /* the name held "\\012", which may be those four characters */
 };
 
 struct lc_vma {
@@ -76,8 +76,8 @@ struct lc_vma_hints {
 /*
  * Reads the flags of all mappings through `taskfd` (a directory /proc/PID/task/TID). smaps walks
  * the page tables, under the mmap lock: ten milliseconds per GiB. `one_by_one`: it lets go of the
- * lock behind each mapping, for more calls. Returns 0, -errno, -ENOENT where the kernel has no smaps,
- * or -ETIME if it takes longer than until `deadline_ns` (CLOCK_MONOTONIC; 0: never).
+ * lock behind each mapping, for more calls. Returns 0, -errno, -ENOENT where the kernel has no
+ * smaps, or -ETIME if it takes longer than until `deadline_ns` (CLOCK_MONOTONIC; 0: never).
  */
 LC_MUST_CHECK int lc_vma_hints_read(int taskfd, bool one_by_one, uint64_t deadline_ns,
 				    struct lc_vma_hints *ret_hints);

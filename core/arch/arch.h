@@ -39,8 +39,8 @@ struct lc_arch {
 	const struct lc_regset_row *rows; /* row 0 is NT_PRSTATUS's */
 	size_t n_rows;
 
-	/* Where row 0 has these, in bytes; the last two as a thread has them that sleeps in a system
-	 * call. */
+	/* Where row 0 has these, in bytes; the last two as a thread has them that sleeps in a
+	 * system call. */
 	uint32_t pc_off, sp_off;
 	uint32_t number_off, arg_off[6];
 

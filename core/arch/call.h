@@ -7,8 +7,8 @@
  * The thread's registers are set to a call instruction that is followed by a return, on a stack of
  * ours (below the thread's own) that holds, one above the other, what the kernel puts there for a
  * signal handler: the address of rt_sigreturn's code, and a frame with registers. Whoever is let go
- * at any moment makes the call, returns into rt_sigreturn, and that loads the frame: the thread as it
- * was, or a further call before it.
+ * at any moment makes the call, returns into rt_sigreturn, and that loads the frame: the thread as
+ * it was, or a further call before it.
  */
 #ifndef LC_ARCH_CALL_H
 #define LC_ARCH_CALL_H
@@ -47,16 +47,18 @@ struct lc_call_abi {
 	 * such thing */
 	uint32_t shadow_stack_type;
 	uint32_t red_zone; /* bytes below the stack pointer that are in use */
-	/* Where the thread pointer is, which is at the upper end of stacks that a C library made. */
+	/* Where the thread pointer is, which is at the upper end of stacks that a C library made.
+	 */
 	uint32_t tp_off;
 
 	/* Sets `regs` to make the call at `pc`, not to be restarted, with its stack at `sp`. */
 	void (*set_call)(uint8_t *regs, uint64_t pc, uint64_t sp, const struct lc_call *call);
 	int64_t (*result)(const uint8_t *regs);
-	/* Makes `regs` those of a thread that starts the interrupted system call over, if it was in one
-	 * that is to be restarted. `number_before` is that of the immediate that the program loads before
-	 * its call instruction, for a call that the kernel has restarted under another number
-	 * (restart_syscall(2)); negative: not known. Returns false if it cannot be started over. */
+	/* Makes `regs` those of a thread that starts the interrupted system call over, if it was in
+	 * one that is to be restarted. `number_before` is that of the immediate that the program
+	 * loads before its call instruction, for a call that the kernel has restarted under another
+	 * number (restart_syscall(2)); negative: not known. Returns false if it cannot be started
+	 * over. */
 	bool (*start_over)(uint8_t *regs, int64_t number_before);
 	/* The immediate in the `len` bytes before a call instruction; -1: there is none. */
 	int64_t (*number_before)(const uint8_t *code, size_t len);
@@ -69,7 +71,8 @@ struct lc_call_abi {
 	/* Where a frame has the call's first argument: clone() is told to write there. */
 	uint32_t frame_arg0_off;
 	/* clone()'s arguments in the order of this architecture. */
-	void (*set_clone)(struct lc_call *call, uint64_t flags, uint64_t stack, uint64_t parent_tid);
+	void (*set_clone)(struct lc_call *call, uint64_t flags, uint64_t stack,
+			  uint64_t parent_tid);
 };
 
 #define LC_FRAME_ALIGN 64

@@ -25,10 +25,10 @@ extern const struct lc_call_abi lc_call_abi_x86_64;
 uint32_t lc_x86_xstate_size(void);
 
 /*
- * The size of the XSAVE area that a signal frame of a thread has whose NT_X86_XSTATE has `len` bytes
- * and this XSTATE_BV, and the features that it holds. The kernel gives AMX's tiles room only in
- * threads that use them (fpu_user_cfg.default_size, arch/x86/kernel/fpu/xstate.c), while the register
- * set always has room for all.
+ * The size of the XSAVE area that a signal frame of a thread has whose NT_X86_XSTATE has `len`
+ * bytes and this XSTATE_BV, and the features that it holds. The kernel gives AMX's tiles room only
+ * in threads that use them (fpu_user_cfg.default_size, arch/x86/kernel/fpu/xstate.c), while the
+ * register set always has room for all.
  */
 size_t lc_x86_signal_xstate(uint64_t xstate_bv, size_t len, uint64_t *ret_features);
 

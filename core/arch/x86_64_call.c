@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* System calls in a stopped x86-64 thread: the signal frame, and the code that every C library has. */
+/* System calls in a stopped x86-64 thread: the signal frame, and the code that every C library has.
+ */
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
@@ -33,8 +34,8 @@ enum {
 };
 
 /*
- * struct rt_sigframe, arch/x86/include/asm/sigframe.h, with struct ucontext and struct sigcontext_64
- * of uapi/asm/; rt_sigreturn() reads nothing of the siginfo that follows:
+ * struct rt_sigframe, arch/x86/include/asm/sigframe.h, with struct ucontext and struct
+ * sigcontext_64 of uapi/asm/; rt_sigreturn() reads nothing of the siginfo that follows:
  *
  *     0 pretcode      8 uc_flags     24 uc_stack (ss_sp, ss_flags, ss_size)
  *    48 r8 ... r15  112 rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags
@@ -54,27 +55,27 @@ enum {
 	FRAME_FP = 320, /* ours: the next multiple of 64, as XRSTOR wants it */
 };
 
-#define UC_FP_XSTATE            1
-#define UC_SIGCONTEXT_SS        2
-#define UC_STRICT_RESTORE_SS    4
+#define UC_FP_XSTATE         1
+#define UC_SIGCONTEXT_SS     2
+#define UC_STRICT_RESTORE_SS 4
 
 /* No stack has these flags: do_sigaltstack() refuses them, which rt_sigreturn() does not mind, and
  * the thread's alternate stack, which nobody can see from outside, stays as it is. */
-#define SS_FLAGS_INVALID        0x7fffffff
+#define SS_FLAGS_INVALID 0x7fffffff
 
 /* struct _fpx_sw_bytes, uapi/asm/sigcontext.h, in the last bytes of the legacy area */
-#define FX_SW_OFFSET            464
-#define FP_XSTATE_MAGIC1        0x46505853U
-#define FP_XSTATE_MAGIC2        0x46505845U
-#define FP_XSTATE_MAGIC2_SIZE   4
-#define XSTATE_BV_OFFSET        512
-#define XSTATE_MIN              576
+#define FX_SW_OFFSET           464
+#define FP_XSTATE_MAGIC1       0x46505853U
+#define FP_XSTATE_MAGIC2       0x46505845U
+#define FP_XSTATE_MAGIC2_SIZE  4
+#define XSTATE_BV_OFFSET       512
+#define XSTATE_MIN             576
 
-#define ERESTARTSYS             512
-#define ERESTARTNOINTR          513
-#define ERESTARTNOHAND          514
-#define ERESTART_RESTARTBLOCK   516
-#define X86_64_RESTART_SYSCALL  219
+#define ERESTARTSYS            512
+#define ERESTARTNOINTR         513
+#define ERESTARTNOHAND         514
+#define ERESTART_RESTARTBLOCK  516
+#define X86_64_RESTART_SYSCALL 219
 
 static uint64_t get(const uint8_t *at)
 {
@@ -117,8 +118,8 @@ static int64_t result(const uint8_t *regs)
 	return (int64_t)get(regs + RAX);
 }
 
-/* As do_signal() does it, arch/x86/kernel/signal.c; but rt_sigreturn() forgets the restart block, so
- * a sleep that has one starts anew. */
+/* As do_signal() does it, arch/x86/kernel/signal.c; but rt_sigreturn() forgets the restart block,
+ * so a sleep that has one starts anew. */
 static bool start_over(uint8_t *regs, int64_t number_before)
 {
 	int64_t number = (int64_t)get(regs + ORIG_RAX), value = result(regs);
@@ -160,8 +161,8 @@ static size_t frame_size(const struct lc_frame_state *state)
 }
 
 /*
- * The XSAVE area as save_xstate_epilog() (arch/x86/kernel/fpu/signal.c) leaves it. Its size must not
- * exceed what the thread's own area has, or the kernel restores the legacy part alone.
+ * The XSAVE area as save_xstate_epilog() (arch/x86/kernel/fpu/signal.c) leaves it. Its size must
+ * not exceed what the thread's own area has, or the kernel restores the legacy part alone.
  */
 static void put_fp(uint8_t *area, const struct lc_frame_state *state)
 {

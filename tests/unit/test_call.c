@@ -9,7 +9,17 @@
 #define ABI (&lc_call_abi_x86_64)
 
 /* struct user_regs_struct */
-enum { R10 = 56, R9 = 64, R8 = 72, RAX = 80, RDX = 96, RSI = 104, RDI = 112, ORIG_RAX = 120, RIP = 128 };
+enum {
+	R10 = 56,
+	R9 = 64,
+	R8 = 72,
+	RAX = 80,
+	RDX = 96,
+	RSI = 104,
+	RDI = 112,
+	ORIG_RAX = 120,
+	RIP = 128
+};
 enum { CS = 136, EFLAGS = 144, RSP = 152, SS = 160 };
 
 static void put(uint8_t *at, uint64_t value)
@@ -118,7 +128,8 @@ static void test_frame(void)
 	is(get(frame + 232), 0, "no floating point");
 	is(get(frame + 304), 0x123456789abcdef0, "the signal mask");
 	is(frame[312], 0xee, "and nothing behind");
-	is(get(frame + ABI->frame_arg0_off), 0x1100000000000000 + RDI, "the first argument's place");
+	is(get(frame + ABI->frame_arg0_off), 0x1100000000000000 + RDI,
+	   "the first argument's place");
 
 	state.fp = fp;
 	state.fp_len = 100;

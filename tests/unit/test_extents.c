@@ -52,8 +52,7 @@ static void add(struct lc_plan *plan, uint64_t vaddr, uint64_t memsz, uint64_t f
 	plan->sources = realloc(plan->sources, (plan->n + 1) * sizeof(*plan->sources));
 	plan->segments[plan->n] =
 		(struct elfw_segment){.vaddr = vaddr, .memsz = memsz, .filesz = filesz, .flags = 6};
-	plan->sources[plan->n] =
-		(struct lc_segment){.vma = plan->n, .source = LC_SOURCE_PROCESS};
+	plan->sources[plan->n] = (struct lc_segment){.vma = plan->n, .source = LC_SOURCE_PROCESS};
 	plan->n++;
 }
 
@@ -64,9 +63,9 @@ static void is_segment(const struct lc_plan *plan, size_t i, uint64_t vaddr, uin
 
 	ok(seg->vaddr == vaddr && seg->memsz == memsz && seg->filesz == filesz && seg->off == off &&
 		   plan->sources[i].vma == vma && seg->flags == 6,
-	   "segment %zu: %llx %llx %llx at %llx of mapping %zu", i,
-	   (unsigned long long)seg->vaddr, (unsigned long long)seg->memsz,
-	   (unsigned long long)seg->filesz, (unsigned long long)seg->off, plan->sources[i].vma);
+	   "segment %zu: %llx %llx %llx at %llx of mapping %zu", i, (unsigned long long)seg->vaddr,
+	   (unsigned long long)seg->memsz, (unsigned long long)seg->filesz,
+	   (unsigned long long)seg->off, plan->sources[i].vma);
 }
 
 static void test_cut(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The list of pages, of this very process; and what a userfaultfd tells of them, where there is one. */
+/* The list of pages, of this very process; and what a userfaultfd tells of them, where there is
+ * one. */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <string.h>
@@ -34,7 +35,9 @@ static uint8_t *map_region(void)
 	need(at != MAP_FAILED);
 	at = (uint8_t *)(((uintptr_t)at + 2 * MIB - 1) & ~(uintptr_t)(2 * MIB - 1));
 	madvise(at, SIZE, MADV_NOHUGEPAGE);
-	vma = (struct lc_vma){.start = (uintptr_t)at, .end = (uintptr_t)at + SIZE, .perms = "rw-p",
+	vma = (struct lc_vma){.start = (uintptr_t)at,
+			      .end = (uintptr_t)at + SIZE,
+			      .perms = "rw-p",
 			      .name = no_name};
 	return at;
 }
