@@ -7,8 +7,10 @@
 #include "pagemap.h"
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "err.h"
 #include "pagelist.h"
@@ -251,4 +253,44 @@ bool lc_pagemap_has(const struct lc_pagemap *pm, uint64_t start, uint64_t end)
 		if (!(lc_pagemap_look(pm, addr) & LC_CAT_PRESENT))
 			return false;
 	return true;
+}
+
+/* A mapping that was never touched, as large as two page tables cover. */
+static int scan_own_hole(int uffd, uint64_t start, uint64_t len)
+{
+	struct lc_page_region found;
+	struct uffdio_register reg = {.range = {.start = start, .len = len},
+				      .mode = UFFDIO_REGISTER_MODE_WP};
+	struct lc_pm_scan scan = {
+		.size = sizeof(scan),
+		.start = start,
+		.end = start + len,
+		.vec = (uintptr_t)&found,
+		.vec_len = 1,
+		.category_mask = LC_CAT_WRITTEN,
+		.return_mask = LC_CAT_WRITTEN,
+	};
+	int fd, n;
+
+	if (ioctl(uffd, UFFDIO_REGISTER, &reg) < 0)
+		return -errno;
+	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	n = lc_pagemap_scan(fd, &scan);
+	lc_close(&fd);
+	return n == 1 && found.start == start && found.end == start + len;
+}
+
+bool lc_pagemap_tells_holes(int uffd, uint64_t page_size)
+{
+	uint64_t table = page_size / 8 * page_size, start;
+	void *hole = mmap(NULL, 3 * table, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int r;
+
+	if (hole == MAP_FAILED)
+		return false;
+	start = ((uintptr_t)hole + table - 1) & ~(table - 1);
+	r = scan_own_hole(uffd, start, 2 * table);
+	munmap(hole, 3 * table);
+	return r > 0;
 }

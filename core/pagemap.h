@@ -83,6 +83,8 @@ struct lc_pagemap {
 	uint64_t page_size;
 	bool no_scan; /* the kernel has no PAGEMAP_SCAN */
 	enum lc_tracker_kind tracker;
+	/* A scan for WRITTEN alone reports what has no page table as well: see pagelist.c. */
+	bool tells_holes;
 	/* Soft-dirty: what of the entries of pagemap(5) says that a page is as it was copied. */
 	bool (*is_as_copied)(void *arg, uint64_t addr, uint64_t entry);
 	void *is_as_copied_arg;
@@ -106,6 +108,9 @@ void lc_pagemap_restart(struct lc_pagemap *pm, uint64_t limit);
 /* Fills `regions` with what exists from `start` on, up to `known_end`, which is beyond it. Returns
  * 0, -ETIME or -errno. */
 LC_MUST_CHECK int lc_pagemap_refill(struct lc_pagemap *pm, uint64_t start, uint64_t end);
+
+/* Whether this kernel tells holes, tried on a hole of our own, which `uffd` is registered for. */
+bool lc_pagemap_tells_holes(int uffd, uint64_t page_size);
 
 /* The categories of one page as far as pagemap(5) tells them; 0: it does not exist. */
 uint64_t lc_pagemap_look(const struct lc_pagemap *pm, uint64_t addr);

@@ -39,13 +39,15 @@ static int start_api(int fd)
 }
 
 /* Whether the kernel has it, tried on ourselves. */
-static int probe_kernel(void)
+static int probe_kernel(struct lc_pagemap *pm)
 {
 	int fd = (int)syscall(SYS_userfaultfd, OWN_FLAGS), r;
 
 	if (fd < 0)
 		return -errno;
 	r = start_api(fd);
+	if (r == 0)
+		pm->tells_holes = lc_pagemap_tells_holes(fd, pm->page_size);
 	lc_close(&fd);
 	return r;
 }
@@ -81,7 +83,7 @@ static bool has_own_userfaultfd(const struct lc_target *target)
 
 static int probe(struct lc_snap *snap, struct lc_err *err)
 {
-	int r = probe_kernel();
+	int r = probe_kernel(&snap->prep->pagemap);
 
 	if (r < 0)
 		return lc_err_set(err, ENOTSUP, LC_STAGE_TARGET,
