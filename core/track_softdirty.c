@@ -269,8 +269,8 @@ static int begin_pass(struct lc_track *track, struct lc_err *err)
 
 struct collecting {
 	struct pages *p;
-	struct lc_page_region *regions;
-	size_t n, max;
+	struct lc_page_region *next, *stop; /* where regions are put */
+	struct lc_page_region *last;        /* NULL: none yet */
 	uint64_t walked;
 };
 
@@ -279,28 +279,28 @@ static int collect_page(struct lc_track *track, uint64_t addr, uint64_t entry, v
 	struct collecting *c = arg;
 	uint64_t page_size = track->snap->prep->page_size;
 	size_t i = (size_t)((addr - c->p->start) / page_size);
-	struct lc_page_region *last = c->n ? &c->regions[c->n - 1] : NULL;
 	bool wanted = !c->p->clean[i] && exists(entry) && !(entry & LC_PM_FILE);
+	bool goes_on = c->last && c->last->end == addr;
 
-	if (wanted && !(last && last->end == addr) && c->n == c->max)
+	if (wanted && !goes_on && c->next == c->stop)
 		return 1;
 	c->walked = addr + page_size;
 	c->p->clean[i] = 1;
 	if (!wanted)
 		return 0;
 	c->p->copied[i] = entry & LC_PM_PRESENT ? entry & LC_PM_PFN : 0;
-	if (last && last->end == addr)
-		last->end += page_size;
-	else
-		c->regions[c->n++] =
-			(struct lc_page_region){.start = addr, .end = addr + page_size};
+	if (!goes_on) {
+		c->last = c->next++;
+		c->last->start = addr;
+	}
+	c->last->end = addr + page_size;
 	return 0;
 }
 
 static int collect(struct lc_track *track, uint64_t start_addr, uint64_t end_addr,
 		   struct lc_page_region *regions, size_t max, uint64_t *ret_walked)
 {
-	struct collecting c = {.regions = regions, .max = max, .walked = start_addr};
+	struct collecting c = {.next = regions, .stop = regions + max, .walked = start_addr};
 	int r = 0;
 
 	/* a mapping that has grown is two */
@@ -314,7 +314,7 @@ static int collect(struct lc_track *track, uint64_t start_addr, uint64_t end_add
 		r = each_entry(track, c.walked, to, collect_page, &c);
 	}
 	*ret_walked = c.walked;
-	return r < 0 ? r : (int)c.n;
+	return r < 0 ? r : (int)(c.next - regions);
 }
 
 static int drop_moved(struct lc_track *track, uint64_t addr, uint64_t entry, void *arg)
@@ -328,8 +328,8 @@ static int drop_moved(struct lc_track *track, uint64_t addr, uint64_t entry, voi
 }
 
 /* The frame was noted, then the page was read: another one may have been moved there in between,
- * and the first one may come back. Two such moves within the microseconds of one batch would be
- * missed. */
+ * and the first one may come back. Two such moves while one batch is read are missed: the manual
+ * says so. */
 static void confirm(struct lc_track *track, uint64_t start_addr, uint64_t end_addr)
 {
 	for (uint64_t at = start_addr; at < end_addr;) {

@@ -37,9 +37,10 @@ static uint32_t flags_of(const char *text)
 		const char *word;
 		uint32_t flag;
 	} words[] = {
-		{"sh", LC_VMA_SHARED}, {"dd", LC_VMA_DONTDUMP},  {"io", LC_VMA_IO},
-		{"pf", LC_VMA_PFNMAP}, {"ht", LC_VMA_HUGETLB},   {"um", LC_VMA_UFFD},
-		{"ui", LC_VMA_UFFD},   {"mm", LC_VMA_MAYBE_DAX}, {"hg", LC_VMA_MAYBE_DAX},
+		{"sh", LC_VMA_SHARED},   {"dd", LC_VMA_DONTDUMP},   {"io", LC_VMA_IO},
+		{"pf", LC_VMA_PFNMAP},   {"ht", LC_VMA_HUGETLB},    {"um", LC_VMA_UFFD},
+		{"ui", LC_VMA_UFFD},     {"mm", LC_VMA_MAYBE_DAX},  {"hg", LC_VMA_MAYBE_DAX},
+		{"dc", LC_VMA_DONTFORK}, {"wf", LC_VMA_WIPEONFORK},
 	};
 	size_t len = strcspn(text, "\n");
 	char *line = malloc(len + 3);
