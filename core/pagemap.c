@@ -258,7 +258,7 @@ bool lc_pagemap_has(const struct lc_pagemap *pm, uint64_t start, uint64_t end)
 /* A mapping that was never touched, as large as two page tables cover. */
 static int scan_own_hole(int uffd, uint64_t start, uint64_t len)
 {
-	struct lc_page_region found;
+	struct lc_page_region found = {0};
 	struct uffdio_register reg = {.range = {.start = start, .len = len},
 				      .mode = UFFDIO_REGISTER_MODE_WP};
 	struct lc_pm_scan scan = {
