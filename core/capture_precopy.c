@@ -61,9 +61,15 @@ static int out_of_memory(struct lc_err *err)
 
 /* ---- what can be tracked ------------------------------------------------------------------ */
 
+/*
+ * Not private mappings of files: a page that is dropped there leaves its protection behind as a
+ * mark, and the page that comes next, not yet written to, looks as if it were still as it was
+ * copied.
+ */
 static bool can_track(const struct lc_vma *vma)
 {
-	return !(vma->flags &
+	return !lc_vma_has_file(vma) &&
+	       !(vma->flags &
 		 (LC_VMA_SHARED | LC_VMA_HUGETLB | LC_VMA_UFFD | LC_VMA_SPECIAL | LC_VMA_IO |
 		  LC_VMA_PFNMAP | LC_VMA_SECRET | LC_VMA_DEVICE | LC_VMA_REMOTE));
 }
@@ -686,9 +692,6 @@ static bool has(void *arg, struct lc_piece *piece)
 	uint64_t len = piece->len;
 
 	if (!(piece->kind & LC_PAGE_HELD) || !will_hold(NULL, piece))
-		return false;
-	/* the mark that a page has left behind which was dropped: it is the file's again */
-	if ((piece->kind & LC_PAGE_MARKED) && lc_vma_has_file(piece->vma))
 		return false;
 	/* the first part of it to which one answer is right */
 	if (lc_ranges_have(&pc->failed, piece->addr, &len)) {
