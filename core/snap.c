@@ -102,6 +102,10 @@ int lc_snap_inject(struct lc_snap *snap, const struct lc_threads *threads,
 		return lc_err_set(
 			err, ENOTSUP, LC_STAGE_FREEZE,
 			"a thread does not stop, and would be held longer than the others");
+	/* seized by a capability that the caller has not: only now can it not change any more */
+	r = lc_caller_check(snap->target, snap->request->for_caller, err);
+	if (r < 0)
+		return r;
 	r = lc_vmas_read(p->taskfd, &p->hints, LC_FLAGS_ANY, 0, &vmas);
 	if (r < 0)
 		return lc_err_set(err, -r, LC_STAGE_MAPPINGS, "cannot read /proc/%d/maps: %s",
